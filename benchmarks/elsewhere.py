@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,20 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.data import generated_jpegs, with_comment, write_files
 from headstart.remote.store import open_store
 from tests.remote.proxy import proxy
 from tests.remote.servers import new_bucket, s3_server
+
+
+class Took(NamedTuple):
+    """What an extraction took; of the processor without the server's share."""
+
+    seconds: float
+    processor: float
+
 
 BACKBONE = "bundled:efficientnet-lite0"
 
@@ -47,16 +57,21 @@ def main() -> None:
             os.environ["AWS_ENDPOINT_URL"] = before.address
             took = take_turns({"disk": str(folder), "bucket": address}, asked.rounds, Path(place))
         n_requests = len(before.seen) // asked.rounds
-    medians = {name: median(seconds) for name, seconds in took.items()}
     report = {
         "photos": asked.photos,
         "megabytes": round(n_bytes / 1e6),
         "latency": asked.latency,
         "requests": n_requests,
-        "seconds": {name: [round(one, 2) for one in seconds] for name, seconds in took.items()},
-        "ratio of medians": round(medians["bucket"] / medians["disk"], 3),
+        **{name: [one._asdict() for one in several] for name, several in took.items()},
+        "ratio of medians": {each: ratio(took, each) for each in Took._fields},
     }
     print(json.dumps(report, indent=1))
+
+
+def ratio(took: dict[str, list[Took]], figure: str) -> float:
+    """How much more the bucket costs, of the medians."""
+    bucket, disk = (median(getattr(one, figure) for one in took[name]) for name in ("bucket", "disk"))
+    return round(bucket / disk, 3)
 
 
 def gather(given: Path | None, folder: Path, n: int) -> int:
@@ -78,24 +93,31 @@ def upload(folder: Path) -> str:
     return f"{bucket}/photos"
 
 
-def take_turns(places: dict[str, str], rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each extraction, by place."""
-    took: dict[str, list[float]] = {name: [] for name in places}
+def take_turns(places: dict[str, str], rounds: int, folder: Path) -> dict[str, list[Took]]:
+    """Each extraction, by place."""
+    took: dict[str, list[Took]] = {name: [] for name in places}
     for number in range(rounds):
         for name, place in places.items():
             took[name].append(extract(place, folder / f"{name}-{number}"))
     return took
 
 
-def extract(data: str, fresh: Path) -> float:
-    """Seconds of one extraction on a machine that knows nothing."""
+def extract(data: str, fresh: Path) -> Took:
+    """One extraction on a machine that knows nothing."""
     environment = os.environ | {"XDG_CACHE_HOME": str(fresh), "HEADSTART_CACHE": str(fresh / "cache")}
     command = [sys.executable, "-m", "headstart", "extract", data, "--backbone", BACKBONE, "--quiet"]
     began = time.perf_counter()
+    spent = processor_seconds()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - began
+    took = Took(time.perf_counter() - began, processor_seconds() - spent)
     shutil.rmtree(fresh)
-    return seconds
+    return took
+
+
+def processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -31,14 +30,13 @@ import headstart as hs
 from headstart.heads.approximate import Index, recall_of
 from headstart.heads.neighbours import Neighbours, nearest, unit_rows
 from headstart.heads.rows import in_blocks, mean_of
+from headstart.registry.machine import MemoryWatch
 
 Rows = NDArray[Any]
 WAYS = ("exact", "lists", "graph")
 K, N_QUERIES, N_EXACT = 10, 10_000, 1000
 TOKENS_OF_PAIR = 22
 """A pair has a few more."""
-UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes that the system counts resident memory in."""
 
 
 def main() -> None:
@@ -113,11 +111,11 @@ class Clock:
 
 def measure(way: str, X: Rows) -> dict[str, Any]:
     """One way on rows (N, D)."""
-    clock, before = Clock(), _peak()
+    clock, memory = Clock(), MemoryWatch()
     centre = mean_of(X)
     drawn = np.sort(np.random.default_rng(1).permutation(len(X))[:N_QUERIES])
     found = {"exact": _exact, "lists": _lists, "graph": _graph}[way](X, centre, drawn, clock)
-    memory = _peak() - before
+    peak = memory.peak - memory.level
     right = nearest(X[drawn[:N_EXACT]], X, K, centre, drawn[:N_EXACT], is_comparable=True)
     recall = recall_of(found.of, right.of, min(N_EXACT, len(found.row)))
     scale = len(X) / len(found.row)
@@ -128,7 +126,7 @@ def measure(way: str, X: Rows) -> dict[str, Any]:
     return {
         "way": way, "rows": len(X), **clock.figures, "queries": len(found.row),
         **{f"all_{name}": round(value) for name, value in both.items()},
-        "recall": recall.share, "peak_bytes": memory,
+        "recall": recall.share, "peak_bytes": peak,
     }  # fmt: skip
 
 
@@ -171,10 +169,6 @@ class Graph:
 def _searched(X: Rows, centre: Rows, drawn: Rows, index: Any, clock: Clock) -> Neighbours:
     with clock.time("search"):
         return nearest(X[drawn], X, K, centre, drawn, index=index)
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
 
 
 if __name__ == "__main__":

@@ -130,10 +130,12 @@ def _pieces(windows: Sequence[Any], word: int) -> list[NDArray[Any]] | None:
 
 
 @pytest.mark.parametrize("name", variants(MODELS, FEW))
-def test_words_are_those_of_transformers_on_each_window(tiny: Callable[[str], Path], name: str) -> None:
+def test_words_are_those_of_transformers_on_each_window(
+    tiny: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
     taps = ["last.words", "2.words-mean", "0.words-last"]
     found = read_words(tiny(name), SENTENCES, taps, LENGTH)
-    alone = read_words(tiny(name), SENTENCES, taps, LENGTH, batch_size=1, cache="another")
+    alone = read_words(tiny(name), SENTENCES, taps, LENGTH, batch_size=1, cache=tmp_path / "another")
     for tap, own, single in zip(taps, found, alone, strict=True):
         layer, pooling = tap.split(".")
         expected = reference(tiny(name), SENTENCES, -1 if layer == "last" else int(layer), pooling, LENGTH)

@@ -173,6 +173,12 @@ def test_which_sample_is_in_which_is_written(made: FeatureSet, tmp_path: Path, s
         assert text.count("c4") == 20
 
 
+def test_the_name_is_that_of_the_column_with_its_prefix_or_without(made: FeatureSet) -> None:
+    assert (
+        made.cluster(k=2, name="meta:topic").column == made.cluster(k=2, name="topic").column == "meta:topic"
+    )
+
+
 def test_words_are_none_where_there_is_no_word() -> None:
     assert marking_words(["?", "!"], np.array([0, 1]), 2, 3) == [(), ()]
 
@@ -188,6 +194,8 @@ def test_bad_requests_are_refused_in_a_line(made: FeatureSet, cache_root: Path, 
         ({"method": "hdbscan", "min_size": 150}, DataError, "no cluster of 150 or more"),
         ({"name": "camera"}, ConfigError, "has a column 'meta:camera' of its data"),
         ({"name": ""}, ConfigError, "no name of a column"),
+        ({"name": "split"}, ConfigError, "another column of each set is called"),
+        ({"name": "label:kind"}, ConfigError, "another column of each set is called"),
         ({"label": "colour"}, ConfigError, "no label 'colour'"),
         ({"out": tmp_path / "a.txt"}, ConfigError, "none of the endings"),
     ]

@@ -13,6 +13,7 @@ import pytest
 from headstart.errors import ConfigError
 from headstart.fitting.evaluation import plots_of_protocols
 from headstart.plots import history_plot, sweep_plot, trials_plot
+from headstart.registry.card import search_of
 
 from ..made_sets import clouds, make_set
 from .test_fit_head import Said, classes, fit
@@ -153,6 +154,8 @@ def test_approximate_neighbours_are_said_with_their_recall(
     monkeypatch.setattr("headstart.heads.graphs.EXACT_UP_TO", 100)
     run = fit(features, "knn", said, neighbours="approximate", plots="none")
     assert run.report["head"]["search"]["recall"] > 0.9
+    assert search_of(run.report).startswith("approximate, recall at")
+    assert search_of(few.report) == ""
     assert any("neighbours are approximate: recall at" in line for line in said.lines)
 
 

@@ -109,8 +109,8 @@ class Upkeep(RuleBasedStateMachine):
     def wanted(self) -> set[Row]:
         """What the states of all sets refer to."""
         rows: set[Row] = set()
-        self.cache.home.refresh_all_sets()
-        for path in self.cache.root.glob("sets/*/????????????????"):
+        home = self.cache.home
+        for path in (folder / name for folder in home.set_paths() for name in home.state_names(folder)):
             features = self.cache.open_set(path.parent.name, path.name)
             numbers = [int(id.removeprefix("row ")) for id in features.samples.column("id").to_pylist()]
             rows |= {(ref.space, number) for ref in features.features for number in numbers}

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes requests on; ``seen`` are their methods and paths with queries, in order."""
+    """Passes requests on; ``seen`` are their methods and paths with queries, in order, and ``most_at_once`` how many
+    were under way together.
+    """
 
     daemon_threads = True
 
@@ -23,6 +25,7 @@ class Proxy(ThreadingHTTPServer):
         self.refuses: int | None = None
         """The status of every answer, if the server is not asked."""
         self.seen: list[tuple[str, str]] = []
+        self.n_now = self.most_at_once = 0
         self.lock = Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -45,10 +48,19 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Proxy
 
-    def _pass_on(self) -> None:
+    def _count(self) -> None:
         with self.server.lock:
             self.server.seen.append((self.command, self.path))
-        time.sleep(self.server.seconds)
+            self.server.n_now += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.n_now)
+        try:
+            time.sleep(self.server.seconds)
+            self._pass_on()
+        finally:
+            with self.server.lock:
+                self.server.n_now -= 1
+
+    def _pass_on(self) -> None:
         if self.server.refuses is not None:
             self.send_response(self.server.refuses)
             self.send_header("Content-Length", "0")
@@ -71,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # whatever the method
-            return self._pass_on
+            return self._count
         raise AttributeError(name)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -167,6 +168,14 @@ def test_shards_that_are_not_used_leave_the_mirror(
     cache.home._make_room()  # type: ignore[attr-defined]
     assert not shard.exists()
     np.testing.assert_array_equal(hs.open_set("s", cache=bucket).arrays()[0], expected)
+
+
+@pytest.mark.slow
+def test_the_code_of_its_page_runs(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", f"{bucket}/headstart")
+    page = (Path(__file__).parents[2] / "docs" / "buckets.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(code, {})
 
 
 @pytest.mark.slow

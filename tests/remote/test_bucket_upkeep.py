@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from unittest import mock
 
 import pytest
 from hypothesis import settings
+from test_upkeep import Upkeep
 
 from headstart.remote.store import Store
 
 from .servers import new_bucket
-
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("cache", "property")]
-from test_upkeep import Upkeep  # noqa: E402
 
 
 @contextlib.contextmanager

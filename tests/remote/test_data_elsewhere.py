@@ -275,6 +275,7 @@ def test_a_signed_address_is_used_and_kept_nowhere(tmp_path: Path, site: Site) -
     found = scan(f"{address}?{site.signature}")
     assert found.ids == ["t:1", "t:2"]
     assert "hidden" not in f"{found.table.to_pylist()}{found.source.description}"
+    assert "signed by a query, which is kept nowhere" in found.source.description
     with pytest.raises(
         DataError, match=r"access is denied; an address that is signed .* is given with it each time"
     ):
@@ -391,3 +392,33 @@ def test_extract_predict_and_what_reads_samples_again_work_on_a_bucket(
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     kept += [path for path in Path(os.environ["HEADSTART_CACHE"]).rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in path.read_bytes() for path in kept)
+
+
+def test_each_byte_of_a_tar_travels_once(
+    tmp_path: Path, put: Callable[..., str], requests: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranged, "BLOCK", 1 << 14)
+    spool.cache_clear()
+    size = write_tar(tmp_path / "a.tar", 100).stat().st_size
+    address = f"{put(tmp_path)}/a.tar"
+    requests.seen.clear()
+    found = scan(address)
+    assert len(found.payloads()) == 100
+    assert requests.kinds().count("read") == -(-size // (1 << 14))
+
+
+def test_what_a_backbone_will_read_is_asked_for_before(
+    tmp_path: Path, put: Callable[..., str], requests: Proxy
+) -> None:
+    write_images(tmp_path, *(f"{number}.png" for number in range(40)))
+    memo, address = MemoryMemo(), put(tmp_path)
+    scan(address, memo)
+    spool.cache_clear()  # as of data that is larger than it
+    found = scan(address, memo)
+    requests.seen.clear()
+    requests.seconds = 0.2
+    for row in range(40):
+        found.source.read_ahead(row)
+    assert found.payloads() == [(tmp_path / name).read_bytes() for name in found.ids]
+    assert requests.kinds().count("read") == 40
+    assert requests.most_at_once > 1

@@ -52,6 +52,18 @@ class BucketClaims:
         with contextlib.suppress(StorageError):
             self._store.delete([self._path(self._name)])
 
+    @property
+    def name(self) -> str:
+        """By which other processes know this writer."""
+        return self._name
+
+    def is_live(self, name: str) -> bool:
+        """Whether a writer of that name says, in this very cache, that it is at work."""
+        try:
+            return self._store.read(self._path(name)) == name.encode("ascii")
+        except StorageError:
+            return False
+
     def take_all(self, buckets: Sequence[int]) -> list[int]:
         """Claim buckets, from nobody or from writers that are dead or silent; those that are claimed now."""
         new = [bucket for bucket in buckets if bucket not in self.mine]

@@ -36,6 +36,13 @@ class Claims(Protocol):
 
     mine: set[int]
 
+    @property
+    def name(self) -> str:
+        """By which other processes know this writer."""
+
+    def is_live(self, name: str) -> bool:
+        """Whether a writer of that name says, in this very cache, that it is at work."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
@@ -88,6 +95,18 @@ class ClaimBoard:
         self.release(list(self.mine))
         with contextlib.suppress(OSError):
             self._live.unlink()
+
+    @property
+    def name(self) -> str:
+        """By which other processes know this writer."""
+        return self._live.name
+
+    def is_live(self, name: str) -> bool:
+        """Whether a writer of that name says, in this very cache, that it is at work."""
+        try:
+            return read_start(self.folder / name).decode("ascii", errors="replace") == name
+        except OSError:
+            return False
 
     def take_all(self, buckets: Sequence[int]) -> list[int]:
         """Claim buckets, from nobody or from writers that are dead or silent; those that are claimed now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.cache.claims import ClaimBoard, Claims, abandoned_hints, clock_of, has_live_writer
-from headstart.cache.layout import SHARD_NAME
+from headstart.cache.layout import SET_NAME, SHARD_NAME, SPACE_NAME, STATE_NAME
 from headstart.files import make_directory, read_start, size_of, write_durably
 
 LISTINGS = 5  # how often a reader lists the shards again before it gives up
@@ -55,8 +56,9 @@ class Home:
     def refresh_header(self) -> None:
         """See to the header."""
 
-    def refresh_spaces(self) -> None:
-        """See to what describes each space."""
+    def space_paths(self) -> list[Path]:
+        """The folders of all spaces, sorted, each with what describes it."""
+        return folders_in(self.root / "spaces", SPACE_NAME)
 
     def refresh_space(self, space: Path) -> None:
         """See to what describes one space."""
@@ -64,8 +66,9 @@ class Home:
     def refresh_hints(self, folder: Path) -> None:
         """See to hints and what is derived, such as lengths of texts."""
 
-    def refresh_sets(self) -> None:
-        """See to which sets there are, and which state of each is in force."""
+    def set_paths(self) -> list[Path]:
+        """The folders of all sets and of what may become one, sorted, each with which state is in force."""
+        return folders_in(self.root / "sets", SET_NAME)
 
     def refresh_set(self, folder: Path) -> None:
         """See to which state of a set is in force."""
@@ -73,11 +76,9 @@ class Home:
     def fetch_state(self, state: Path) -> None:
         """See to the files of a state."""
 
-    def fetch_states(self, folder: Path) -> None:
-        """See to all states of a set."""
-
-    def refresh_all_sets(self) -> None:
-        """See to all states of all sets."""
+    def state_names(self, folder: Path) -> list[str]:
+        """The digests of all states of a set, sorted, each with its files."""
+        return sorted(path.name for path in folder.glob("*") if STATE_NAME.fullmatch(path.name))
 
     def refresh_uses(self, space: Path) -> None:
         """See to what is noted of the uses of a space."""
@@ -91,8 +92,8 @@ class Home:
     def fetch_again(self, path: Path) -> None:
         """Read a file anew, whatever is in it; a FileNotFoundError says that it is gone."""
 
-    def shard_names(self, folder: Path) -> list[str]:
-        """The committed shards of a space, sorted, as they are at one moment.
+    def shard_names(self, folder: Path, recent: bool = False) -> list[str]:
+        """The committed shards of a space, sorted, as they are at one moment; with ``recent`` one just past will do.
 
         A listing of many files is not one moment: while `compact` replaces a shard, one listing may
         miss both the old one and the new one. Two that agree miss nothing.
@@ -186,6 +187,12 @@ class Home:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def folders_in(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The folders of such a name, sorted."""
+    paths = sorted(parent.iterdir()) if parent.is_dir() else []
+    return [path for path in paths if pattern.fullmatch(path.name) and path.is_dir()]
 
 
 def list_shards(folder: Path) -> list[str]:

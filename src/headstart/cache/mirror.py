@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.bucket_claims import BucketClaims, abandoned_claims, has_live_writer
 from headstart.cache.home import Home, ShardFile, in_force
-from headstart.cache.layout import SPACE_NAME, STATE_NAME
+from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, write_durably
 from headstart.remote.cache_objects import (
@@ -46,6 +46,10 @@ USED = "used"
 CLOCK_SECONDS = 10.0
 """For so long the server is not asked again what time it is."""
 TRASH = "trash"
+RECENT = 2.0
+"""Seconds for which a listing is good enough for whoever looks what others have committed meanwhile."""
+ABANDONED = 3600.0
+"""Seconds after which nobody can still be putting what lies here and not in the bucket."""
 
 
 class Mirror(Home):
@@ -57,6 +61,7 @@ class Mirror(Home):
         super().__init__(root)
         self.objects = CacheObjects(store)
         self._looked = -LOOK_AGAIN
+        self._listed: dict[Path, tuple[list[str], float]] = {}
         self._asked: tuple[float, float] | None = None  # what time it was there, and when that was
 
     @property
@@ -75,13 +80,12 @@ class Mirror(Home):
         except MissingObjectError:
             (self.root / HEADER).unlink(missing_ok=True)
 
-    def refresh_spaces(self) -> None:
-        """Fetch the recipes of all spaces and what is known of them; those that are gone go here, too."""
-        found = self.objects.space_ids()
-        at_once(lambda space: self.refresh_space(self.root / "spaces" / space), found)
-        for path in (self.root / "spaces").glob("*"):
-            if SPACE_NAME.fullmatch(path.name) and path.name not in found:
-                super().delete(path)
+    def space_paths(self) -> list[Path]:
+        """The spaces of the bucket, with their recipes and what is known of them."""
+        paths = [self.root / "spaces" / space for space in self.objects.space_ids()]
+        at_once(self.refresh_space, paths)
+        self._tidy(self.root / "spaces", {path.name for path in paths})
+        return [path for path in paths if path.is_dir()]
 
     def refresh_space(self, space: Path) -> None:
         """Fetch its recipe, unless it is here, and what is known of it."""
@@ -89,10 +93,8 @@ class Mirror(Home):
             try:
                 self.objects.fetch(self._name(space / RECIPE), space / RECIPE)
             except MissingObjectError:
-                if shards := self.objects.shards(
-                    space.name
-                ):  # a space without a recipe, which is said, and mended
-                    make_directory(space)
+                if shards := self.objects.shards(space.name):
+                    make_directory(space)  # a space without a recipe, which is said, and mended
                     _set_time(space, max(one.modified.timestamp() for one in shards.values()))
                 return
         self.refresh_hints(space / "known")
@@ -104,13 +106,12 @@ class Mirror(Home):
             missing = [one.path for one in listed if not (self.root / one.path).exists()]
             at_once(lambda path: self.objects.fetch(path, self.root / path), missing)
 
-    def refresh_sets(self) -> None:
-        """Fetch which state of each set is in force."""
-        found = self.objects.set_names()
-        at_once(lambda name: self.refresh_set(self.root / "sets" / name), found)
-        for path in (self.root / "sets").glob("*"):
-            if path.name not in found:
-                (path / "current").unlink(missing_ok=True)
+    def set_paths(self) -> list[Path]:
+        """The sets of the bucket, with which state is in force."""
+        paths = [self.root / "sets" / name for name in self.objects.set_names()]
+        at_once(self.refresh_set, paths)
+        self._tidy(self.root / "sets", {path.name for path in paths})
+        return paths
 
     def refresh_set(self, folder: Path) -> None:
         """Fetch which state of a set is in force."""
@@ -128,8 +129,8 @@ class Mirror(Home):
         if not (state / "set.json").exists() and STATE_NAME.fullmatch(state.name):
             self.objects.fetch_state(state.parent.name, state.name, state)
 
-    def fetch_states(self, folder: Path) -> None:
-        """Fetch all states of a set, as old as the server says; those that are gone go here, too."""
+    def state_names(self, folder: Path) -> list[str]:
+        """The states of a set that the bucket has, with their files, as old as the server says."""
         there = {}
         for found in self.objects.store.listed(self._name(folder)):
             state, _, file = found.path.removeprefix(f"{self._name(folder)}/").partition("/")
@@ -141,19 +142,15 @@ class Mirror(Home):
         for digest, modified in there.items():
             self.fetch_state(folder / digest)
             _set_time(folder / digest / STATE_INFO, modified)
-        for path in folder.glob("*"):
-            if STATE_NAME.fullmatch(path.name) and path.name not in there:
-                super().delete(path)
+        self._tidy(folder, {*there, CURRENT})
+        return sorted(there)
 
-    def refresh_all_sets(self) -> None:
-        """Fetch all states of all sets."""
-        self.refresh_sets()
-        for name in self.objects.set_names():
-            self.fetch_states(self.root / "sets" / name)
-        there = self.objects.set_names()
-        for path in (self.root / "sets").glob("*"):
-            if path.name not in there:
-                super().delete(path)
+    def _tidy(self, folder: Path, there: set[str]) -> None:
+        """Delete copies of what the bucket has no more; what is young may be about to be put there."""
+        for path in folder.glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in there and time.time() - path.stat().st_mtime > ABANDONED:
+                    super().delete(path)
 
     def refresh_uses(self, space: Path) -> None:
         """Fetch what every host has noted."""
@@ -177,14 +174,14 @@ class Mirror(Home):
         at_once(lambda path: self.objects.fetch(path, self.root / path), others)
 
     def renew(self, folder: Path) -> None:
-        """Drop what describes a space, or the states of a set, and fetch it again."""
-        if folder.parent.name == "spaces":
-            (folder / RECIPE).unlink(missing_ok=True)
-            self.refresh_space(folder)
-        else:
-            super().delete(folder)
-            self.refresh_set(folder)
-            self.fetch_states(folder)
+        """Fetch what describes a space, or the states of a set, over what is here."""
+        if folder.parent.name != "spaces":
+            listed = self.objects.store.listed(self._name(folder))
+            at_once(lambda one: self.objects.fetch(one.path, self.root / one.path), listed)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.fetch_again(folder / RECIPE)
+        self.refresh_space(folder)
 
     def fetch_again(self, path: Path) -> None:
         """Fetch an object, whatever is in it."""
@@ -194,9 +191,14 @@ class Mirror(Home):
             path.unlink(missing_ok=True)
             raise FileNotFoundError(str(error)) from error
 
-    def shard_names(self, folder: Path) -> list[str]:
-        """The shards that the bucket has."""
-        return list(self.objects.shards(folder.parent.name))
+    def shard_names(self, folder: Path, recent: bool = False) -> list[str]:
+        """The shards that the bucket has; with ``recent`` not asked again at once."""
+        names, when = self._listed.get(folder, ([], -RECENT))
+        if not recent or time.monotonic() - when >= RECENT:
+            when = time.monotonic()
+            names = list(self.objects.shards(folder.parent.name))
+            self._listed[folder] = names, when
+        return names
 
     def shard_files(self, folder: Path) -> dict[str, ShardFile]:
         """The shards that the bucket has, with their sizes, and times by the server's clock."""
@@ -223,6 +225,7 @@ class Mirror(Home):
         """Put a file into the bucket, where it is not."""
         self.objects.put(self._name(path), path)
         if path.parent.name == "shards":
+            self._listed.pop(path.parent, None)
             self._note_use([path.name])
 
     def publish_hint(self, path: Path) -> None:
@@ -237,6 +240,7 @@ class Mirror(Home):
 
     def publish_state(self, state: Path) -> None:
         """Put the files of a state into the bucket."""
+        os.utime(state)  # it may have lain here for long, without being there
         self.objects.put_state(state.parent.name, state.name, state)
 
     def swap_current(self, folder: Path, digest: str, replaces: str | object | None = ...) -> bool:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap, is_ragged
 from headstart.cache.corrections import Correction, read_corrections
-from headstart.cache.layout import STATE_NAME
 from headstart.cache.open_home import home_of
 from headstart.errors import ConfigError, CorruptShardError, DataError
 from headstart.keys import KEY_BYTES
@@ -226,6 +225,12 @@ class SetState:
         table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
 
+    def groups(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of the samples, a row group at a time: strings of all would be the largest thing in memory."""
+        with open_samples(self.path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=list(names), use_threads=False)
+
     @property
     def column_names(self) -> list[str]:
         """The names of the columns of `samples`."""
@@ -265,11 +270,6 @@ def _taken(file: pq.ParquetFile, rows: NDArray[np.int64], names: list[str]) -> I
         start = stop
 
 
-def state_names(folder: Path) -> list[str]:
-    """The digests of all states in a set's folder, sorted."""
-    return sorted(path.name for path in folder.glob("*") if STATE_NAME.fullmatch(path.name))
-
-
 @contextlib.contextmanager
 def open_samples(folder: Path) -> Iterator[pq.ParquetFile]:
     """The table of samples in a state's folder."""
@@ -288,20 +288,17 @@ def read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
 
 
 def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,).
-
-    A row group at a time: the strings of all splits would be the largest thing in memory.
-    """
+    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,)."""
     with open_samples(features.path) as file:
-        keys = np.empty((file.metadata.num_rows, KEY_BYTES), dtype=np.uint8)
-        splits = np.empty(len(keys), dtype=np.int8)
-        start = 0
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number, columns=["key", "split"], use_threads=False)
-            rows = slice(start, start + group.num_rows)
-            keys[rows] = keys_from_arrow(group.column("key"))
-            splits[rows] = codes_by_name(group.column("split"), SPLITS)
-            start += group.num_rows
+        n_rows = file.metadata.num_rows
+    keys = np.empty((n_rows, KEY_BYTES), dtype=np.uint8)
+    splits = np.empty(n_rows, dtype=np.int8)
+    start = 0
+    for group in features.groups(["key", "split"]):
+        rows = slice(start, start + group.num_rows)
+        keys[rows] = keys_from_arrow(group.column("key"))
+        splits[rows] = codes_by_name(group.column("split"), SPLITS)
+        start += group.num_rows
     return keys, splits
 
 

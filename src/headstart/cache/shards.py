@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +28,7 @@ from headstart.types import Features
 
 DIGEST_BYTES = 8
 ROWS_AT_A_TIME = 16_384
+REMEMBERED_TOGETHER = 64  # shards; a command that dies has that many checked for nothing
 
 
 class DigestCheck:
@@ -33,6 +36,20 @@ class DigestCheck:
 
     def __init__(self) -> None:
         self.memo = FingerprintMemo(machine_dir() / "shards")
+        self._waiting: list[tuple[bytes, bytes]] | None = None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Remember the shards that are checked meanwhile in few writes: each is flushed to the disk."""
+        if self._waiting is not None:
+            yield
+            return
+        self._waiting = []
+        try:
+            yield
+        finally:
+            self._write()
+            self._waiting = None
 
     def check(self, path: Path, again: bool = False) -> None:
         """Compare a shard with its name, and read its numbers, unless this machine has done so before.
@@ -67,8 +84,18 @@ class DigestCheck:
     def _remember(self, stat: os.stat_result, digest: str) -> None:
         if max(stat.st_mtime_ns, stat.st_ctime_ns) > time.time_ns() - CLOCK_TICK_NS:
             return  # so young that it could change again and keep its times
-        value = bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
-        self.memo.remember(pack([fingerprint(stat)]), pack([value]))
+        checked = fingerprint(stat), bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
+        if self._waiting is None:
+            self.memo.remember(*(pack([part]) for part in checked))
+            return
+        self._waiting.append(checked)
+        if len(self._waiting) >= REMEMBERED_TOGETHER:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self.memo.remember(*map(pack, zip(*self._waiting, strict=True)))
+            self._waiting.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +117,9 @@ class ShardFolder:
         self.home = home_of(shards_dir.parents[2])
         self._readers: dict[str, ShardReader] = {}
 
-    def shard_names(self) -> list[str]:
-        """The committed shards, sorted; what is listed is the truth."""
-        return self.home.shard_names(self.shards_dir)
+    def shard_names(self, recent: bool = False) -> list[str]:
+        """The committed shards, sorted; what is listed is the truth. See `Home.shard_names`."""
+        return self.home.shard_names(self.shards_dir, recent)
 
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from headstart.cache.home import in_force
 from headstart.cache.layout import (
     CACHE_FORMAT,
     SET_FORMAT,
-    SET_NAME,
     SPACE_NAME,
     STATE_NAME,
     check_format,
@@ -19,7 +17,7 @@ from headstart.cache.layout import (
 from headstart.cache.memos import FingerprintMemo, ResolutionMemo
 from headstart.cache.open_home import home_at
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import REPAIR, state_names
+from headstart.cache.set_state import REPAIR
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
@@ -78,8 +76,7 @@ class Cache:
 
     def space_paths(self) -> list[Path]:
         """The folders of all spaces, sorted."""
-        self.home.refresh_spaces()
-        return folders_in(self.root / "spaces", SPACE_NAME)
+        return self.home.space_paths()
 
     def open_space(self, space_id: str) -> Space:
         """A space that exists.
@@ -98,9 +95,7 @@ class Cache:
 
     def set_names(self) -> list[str]:
         """The names of all sets, sorted."""
-        self.home.refresh_sets()
-        paths = folders_in(self.root / "sets", SET_NAME)
-        return [path.name for path in paths if (path / "current").exists()]
+        return [path.name for path in self.home.set_paths() if (path / "current").exists()]
 
     def set_dir(self, name: str) -> Path:
         """The folder of a set, which need not exist."""
@@ -151,14 +146,3 @@ class Cache:
         """Whether there is such a set."""
         self.home.refresh_set(self.set_dir(name))
         return (self.set_dir(name) / "current").exists()
-
-    def states_of(self, name: str) -> list[str]:
-        """The digests of all states of a set, sorted."""
-        self.home.fetch_states(self.set_dir(name))
-        return state_names(self.set_dir(name))
-
-
-def folders_in(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The folders of such a name, sorted."""
-    paths = sorted(parent.iterdir()) if parent.is_dir() else []
-    return [path for path in paths if pattern.fullmatch(path.name) and path.is_dir()]

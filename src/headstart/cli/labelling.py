@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from headstart import api
 from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 
@@ -48,4 +50,6 @@ def cluster(said: Said, as_json: AsJson = False, quiet: Quiet = False) -> None:
     if said["out"] is not None:
         progress.say(f"which sample is in which is in {said['out']}")
     progress.say(f"set {found.features.name} has the column {found.column} (state {found.features.digest})")
-    progress.say(f"next: headstart project {found.features.name} --colour {found.column} --out map.png")
+    progress.say(
+        f"next: headstart project {found.features.name} --colour {quote(found.column)} --out map.png"
+    )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from headstart.cache.layout import LABEL, META
 from headstart.config import Config
 from headstart.errors import ConfigError
 from headstart.options import Range, Seed, did_you_mean
@@ -26,9 +27,16 @@ def _number_or_auto(k: int | str) -> int | str:
     return k
 
 
+TAKEN = ("id", "key", "split", "origin", "label")
+"""What options such as ``--where`` and ``--colour`` call the columns that every set has."""
+
+
 def _one_name(name: str) -> str:
+    name = name.removeprefix(META)  # as it is called once it is there
     if not name or name != name.strip() or not name.isprintable():
         raise ConfigError(f"--name {name!r} is no name of a column")
+    if name in TAKEN or name.startswith(LABEL):
+        raise ConfigError(f"--name {name!r} is what another column of each set is called; choose another")
     return name
 
 

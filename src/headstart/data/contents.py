@@ -12,17 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import blake2b
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import keys
-from headstart.data.source import Problem, printable
+from headstart.data.named_files import (
+    CTIME,
+    MTIME,
+    SIZE,
+    bytes_at,
+    joined,
+    leads_out,
+    read_image,
+    shown_path,
+    stat_files,
+    unreadable,
+)
+from headstart.data.source import Problem
 from headstart.errors import SampleError
-from headstart.files import CLOCK_TICK_NS, stat_fields
-from headstart.remote.addresses import is_remote, misaddressed, plain_address
-from headstart.remote.in_flight import AT_ONCE, each
+from headstart.files import CLOCK_TICK_NS
+from headstart.remote.addresses import misaddressed
+from headstart.remote.in_flight import AT_ONCE
 from headstart.remote.paths import RemotePath
 
 if TYPE_CHECKING:
@@ -97,9 +108,6 @@ SURROGATE = Problem("the text holds half of a surrogate pair, which no UTF-8 can
 NO_PATH = Problem("the image path is empty")
 NO_IMAGE = Problem("the image is empty: there are no bytes, and no path")
 OUTSIDE = "leads out of the folder of the metadata; name images below it"
-
-N_STATS = 5
-SIZE, MTIME, CTIME = 2, 3, 4
 
 
 class ScanMemo:
@@ -359,21 +367,9 @@ class ImagesByPath(Images):
         return found, problems | {row: Problem(f"{shown_path(paths[row])} {OUTSIDE}") for row in outside}
 
 
-def located(path: str) -> str | RemotePath:
-    """A path as it is read: an address leads elsewhere."""
-    return RemotePath.of(path) if is_remote(path) else path
-
-
-def joined(folder: str | os.PathLike[str], path: str) -> str | RemotePath:
-    """A path relative to a folder, or one that stands for itself, wherever both are."""
-    if is_remote(path) or not isinstance(folder, RemotePath):
-        return located(path if is_remote(path) else os.path.join(folder, path))
-    return folder / path
-
-
 def key_paths(paths: Sequence[str | RemotePath], memo: ScanMemo, texts: Sequence[str] | None = None) -> Keyed:
     """Keys of image files, or of their pairs with texts."""
-    stats, problems = _stat_files(paths)
+    stats, problems = stat_files(paths)
     return key_files(paths, stats, problems, memo, texts), problems
 
 
@@ -425,27 +421,6 @@ def pair_prints(prints: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.u
     )
 
 
-def read_image(path: str | RemotePath, origin: str) -> bytes:
-    """The bytes of an image file.
-
-    Raises
-    ------
-    SampleError
-        It is gone, or cannot be read any more.
-    """
-    try:
-        return _content(path)
-    except OSError as error:
-        raise SampleError(f"{origin}: {unreadable(error)}") from error
-
-
-def _content(path: str | RemotePath) -> bytes:
-    if isinstance(path, RemotePath):
-        return path.read_bytes()
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def read_text(path: str | RemotePath, origin: str, codec: str) -> str:
     """The text of a file.
 
@@ -471,65 +446,9 @@ def _text(content: bytes, codec: str) -> str | Problem:
     return EMPTY_TEXT if is_blank(text) else text
 
 
-def unreadable(error: OSError) -> str:
-    """Why a file cannot be read, for the user."""
-    if isinstance(error, FileNotFoundError):
-        return "the file is missing"
-    return f"the file cannot be read: {error.strerror or error}"
-
-
-def shown_path(path: str) -> str:
-    """A path for people: an address without what may be secret."""
-    return plain_address(path) if is_remote(path) else printable(path)
-
-
-def leads_out(path: str | None) -> bool:
-    """Whether a path is absolute or an address, or climbs above the folder that it is relative to."""
-    if is_remote(path):
-        return True
-    normal = os.path.normpath(path or ".")
-    return os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir
-
-
-def _stat_files(paths: Sequence[str | RemotePath]) -> tuple[NDArray[np.int64], dict[int, Problem]]:
-    """The stat fields of files, shape (N, 5), and the problems of those that have none."""
-    stats = np.zeros((len(paths), N_STATS), dtype=np.int64)
-    problems: dict[int, Problem] = {}
-    remote = [row for row, path in enumerate(paths) if isinstance(path, RemotePath)]
-    for row, found in zip(remote, each(_look, [paths[row] for row in remote]), strict=True):
-        if isinstance(found, Problem):
-            problems[row] = found
-        else:
-            stats[row] = found
-    for row, path in enumerate(paths):
-        if isinstance(path, RemotePath):
-            continue
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            problems[row] = Problem(unreadable(error), "transient")
-        except ValueError:
-            problems[row] = Problem("no file can have this path: it holds a NUL or half of a surrogate pair")
-        else:
-            if S_ISREG(status.st_mode):
-                stats[row] = stat_fields(status)
-            else:
-                problems[row] = Problem("it is not a file", "transient")
-    return stats, problems
-
-
-def _look(path: str | RemotePath) -> Problem | tuple[int, ...]:
-    """The stat fields of a file elsewhere."""
-    assert isinstance(path, RemotePath)
-    try:
-        return path.stats()
-    except OSError as error:
-        return Problem(unreadable(error), "transient")
-
-
 def _read_key(path: str | RemotePath, text: str | None, codec: str | None = None) -> bytes | Problem:
     try:
-        content = _content(path)
+        content = bytes_at(path)
     except OSError as error:
         return Problem(unreadable(error), "transient")
     if not content:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, numbers_of
-from headstart.data.contents import N_STATS, unreadable
 from headstart.data.file_kinds import IMAGES
+from headstart.data.named_files import N_STATS, unreadable
 from headstart.data.source import BLOCK_ROWS, printable
 from headstart.files import stat_fields
 from headstart.remote.paths import RemotePath

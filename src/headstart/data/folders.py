@@ -15,13 +15,14 @@ import pyarrow as pa
 
 from headstart.arrow import strings
 from headstart.contracts import Source
-from headstart.data.contents import ScanMemo, joined, key_files, read_image, read_text
+from headstart.data.contents import ScanMemo, key_files, read_text
 from headstart.data.file_kinds import IMAGES
 from headstart.data.file_tree import NO_FILES, Run
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
 from headstart.data.label_cells import clean_label, clean_labels, in_order, names_of
 from headstart.data.layout import class_in, layout_of
 from headstart.data.listed_tree import tree_of
+from headstart.data.named_files import joined, read_image
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, prefixed, repeated
 from headstart.data.splits import SplitNames
 from headstart.data.streams import codec_name

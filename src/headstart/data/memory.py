@@ -12,8 +12,9 @@ import pyarrow as pa
 from headstart.arrow import codes_by_name, strings
 from headstart.cache.layout import GROUP, LABEL
 from headstart.contracts import Source
-from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, located, payload_of
+from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
 from headstart.data.given import Given, GivenColumns
+from headstart.data.named_files import located
 from headstart.data.options import ROLES, SourceOptions
 from headstart.data.pixels import encode_array, encode_picture, is_array, is_picture
 from headstart.data.sentences import Words, key_words, split_words, uneven_labels

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, numbers_of, strings
-from headstart.data.contents import leads_out
 from headstart.data.file_tree import folders_in
 from headstart.data.folders import LABEL
 from headstart.data.label_cells import Renaming, whole
 from headstart.data.labels import label_reading, read_labels
 from headstart.data.layout import layout_of
 from headstart.data.listed_tree import tree_of
+from headstart.data.named_files import leads_out
 from headstart.data.source import prefixed, scalar
 from headstart.data.splits import SplitNames
 from headstart.data.table import join_files

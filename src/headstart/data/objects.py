@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.data.contents import is_image, read_image
+from headstart.data.contents import is_image
 from headstart.data.given import values_of
+from headstart.data.named_files import read_image
 from headstart.data.pixels import as_array, check_layout, images_in, is_array, is_picture
 from headstart.data.read_table import is_table
 from headstart.data.source import printable

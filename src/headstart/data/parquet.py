@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 
 from headstart.arrow import column_of
 from headstart.data.answers import are_answers, as_json
-from headstart.data.contents import CTIME, MTIME, Images, joined, read_image, shown_path, unreadable
+from headstart.data.contents import Images
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
+from headstart.data.named_files import CTIME, MTIME, joined, read_image, shown_path, unreadable
 from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, reading
 from headstart.errors import DataError, SampleError, first_line

@@ -17,10 +17,11 @@ from braceexpand import braceexpand
 from headstart.arrow import strings
 from headstart.cache.layout import GROUP
 from headstart.contracts import Source
-from headstart.data.contents import ScanMemo, is_old, unreadable
+from headstart.data.contents import ScanMemo, is_old
 from headstart.data.file_tree import entries_in
 from headstart.data.label_cells import cell_text, in_order, is_plain_list
 from headstart.data.labels import HiddenLabels, label_reading, may_hide_labels
+from headstart.data.named_files import unreadable
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import word_of
@@ -40,7 +41,7 @@ from headstart.data.tar_index import BUFFER, TarIndexStore, read_index
 from headstart.data.tar_roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
-from headstart.remote.paths import RemotePath, unremembered
+from headstart.remote.paths import RemotePath, remarks_on
 from headstart.tasks import AUTO, open_task
 from headstart.types import SPLITS, Failure, Grouping, SampleBlock
 from headstart.words import plural
@@ -282,7 +283,7 @@ class TarSource(Source):
             parts.append(f"splits {', '.join(split for split in SPLITS if split in self._splits)}")
             parts += self._names.said(dict.fromkeys(file.word for file in self._files))
         said += f": {', '.join(parts)}"
-        said += "".join(f"; {note}" for note in unremembered([file.path for file in self._files]))
+        said += "".join(f"; {note}" for note in remarks_on([file.path for file in self._files]))
         if not self._n_ignored:
             return said
         names = ", ".join(self._ignored) + (", …" if self._n_ignored > len(self._ignored) else "")

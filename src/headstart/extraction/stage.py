@@ -278,11 +278,10 @@ def _extract_stream(
     progress: Progress,
 ) -> FillResult:
     """Compute block by block what is missing of a source that can be read only once, in order."""
-    if config.workers is not None and config.workers > 1:
-        progress.say(
-            f"a stream is read once, in order: one process extracts it, and --workers {config.workers} "
-            "is left aside"
-        )
+    several = config.workers is not None and config.workers > 1
+    if several or config.cluster is not None:
+        option = f"--engine {config.engine}" if config.cluster is not None else f"--workers {config.workers}"
+        progress.say(f"a stream is read once, in order: one process extracts it, and {option} is left aside")
     first: ExtractionPlan | None = None
 
     def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:

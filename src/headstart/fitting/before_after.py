@@ -84,7 +84,7 @@ def state_without(done: Corrected) -> FeatureSet | None:
     cache, folder = Cache(after.cache), after.path.parent
     states = [
         done.before,
-        *filter(None, (_opened(cache, folder, name) for name in cache.states_of(after.name))),
+        *filter(None, (_opened(cache, folder, name) for name in cache.home.state_names(folder))),
     ]
     fitting = [state for state in states if {row.identity for row in state.corrections} == wanted]
     about = {(row[0], row[1]) for row in done.rows}

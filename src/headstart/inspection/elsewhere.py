@@ -44,7 +44,8 @@ FEW = 200
 TAKEN = ("id", "key", "split", "origin", "x", "y", "neighbors", "text", "image", "embedding")
 RESERVED = ("id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at", "pk")
 """Fields that each sample of FiftyOne has."""
-PACKAGES = {"atlas": "embedding-atlas", "spotlight": "renumics-spotlight", "fiftyone": "fiftyone"}
+PACKAGES = {"atlas": "embedding-atlas", "spotlight": "renumics-spotlight", "fiftyone": "fiftyone pyarrow"}
+"""What reads each folder: FiftyOne does not bring what reads Parquet."""
 PAGE = """# {title}
 
 Points, labels, metadata and samples, written by `headstart project`. Images that are files stay where they are. In this

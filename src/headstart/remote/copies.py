@@ -20,9 +20,10 @@ from struct import Struct
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from headstart.files import partial_path, size_of, sweep_partials
+from headstart.files import CLOCK_TICK_NS, partial_path, size_of, sweep_partials
 from headstart.places import machine_dir
 from headstart.remote.in_flight import each
+from headstart.remote.listing import CHANGED
 from headstart.remote.store import NoRangesError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def local_copy(path: Remote) -> Path:
     name = digest_of(path)
     with _lock:
         if (made := _made.get(name)) is None or not made.exists():
-            is_kept = path.is_known and path.size <= MOST_BYTES // 2
+            is_kept = path.is_known and path.size <= MOST_BYTES // 2 and not _is_young(path.stats())
             folder = (kept_copies() if is_kept else _folder_of_process()) / name
             made = _made[name] = folder / path.name
             if not made.exists():
@@ -120,6 +121,11 @@ def kept_block(path: Remote, number: int, start: int, stop: int) -> bytes | None
 
 def _block_path(path: Remote, number: int) -> Path:
     return kept_copies() / digest_of(path) / f"{number}.block"
+
+
+def _is_young(stats: Stats) -> bool:
+    """Whether it may change once more without a sign: where times alone tell, within the tick of a clock."""
+    return time.time_ns() - stats[CHANGED] < CLOCK_TICK_NS
 
 
 def _named(address: str, stats: Stats) -> str:

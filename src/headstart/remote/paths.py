@@ -279,11 +279,18 @@ class RemotePath:
             raise OSError(errno.EIO, reason) from None
 
 
-def unremembered(paths: Iterable[Any]) -> list[str]:
-    """What to say where a server says nothing of a file by which its content could be remembered."""
-    if all(path.is_known for path in paths if isinstance(path, RemotePath)):
-        return []
-    return ["the server says neither a tag nor a time of a file, so that it is read anew each time"]
+def remarks_on(paths: Iterable[Any]) -> list[str]:
+    """What to say of files elsewhere that cannot be found again, or not be remembered, as others can."""
+    remote = [path for path in paths if isinstance(path, RemotePath)]
+    said = []
+    if not all(path.is_known for path in remote):
+        said.append("the server says neither a tag nor a time of a file, so that it is read anew each time")
+    if any(path.store.is_signed for path in remote):
+        said.append(
+            "the address is signed by a query, which is kept nowhere: what reads the samples again needs it with a "
+            "new one"
+        )
+    return said
 
 
 def _look(store: Store, key: str) -> Object | None:

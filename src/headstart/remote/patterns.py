@@ -12,6 +12,8 @@ from headstart.remote.in_flight import each
 from headstart.remote.paths import RemotePath
 
 MARKS = "*?["
+FIRST_OF_KEY = 3
+"""Where the key begins among the parts of an address, behind scheme and bucket."""
 _CLASS = re.compile(r"(\[!?[^\]/]+\])")
 
 
@@ -73,6 +75,10 @@ def _globbed(address: str) -> list[RemotePath]:
         )
     parts = address.split("/")
     fixed = next(number for number, part in enumerate(parts) if any(mark in part for mark in MARKS))
+    if fixed < FIRST_OF_KEY:
+        raise DataError(
+            f"{shown(address)}: a bucket is named, and no pattern; write such as s3://bucket/*.tar"
+        )
     top = RemotePath.of("/".join(parts[:fixed])).listed()
     wanted = re.compile("".join(map(_regex, parts[fixed:])).removesuffix("/"))
     return [top / name for name in top.below() if wanted.fullmatch(name)]

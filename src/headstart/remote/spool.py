@@ -41,7 +41,7 @@ class Spool:
             if self._file is None or (place := self._places.get(name)) is None:
                 return None
             offset, length = place
-            n = (length if stop is None else min(stop, length)) - start
+            n = max((length if stop is None else min(stop, length)) - start, 0)
             content = os.pread(self._file.fileno(), n, offset + start)
         return content if len(content) == n else None
 
@@ -66,7 +66,7 @@ class Spool:
     def _write(self, name: Name, content: bytes) -> None:
         if self._most is None:
             self._most = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // SHARE_OF_DISK)
-        if len(content) > self._most // SHARE_OF_DISK:
+        if not 0 < len(content) <= self._most // SHARE_OF_DISK:
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="headstart-")  # noqa: SIM115  # open while it is used

@@ -33,6 +33,11 @@ cut short, or none, which the library does not try again by itself."""
 T = TypeVar("T")
 
 
+NO_CREDENTIALS = "there are no credentials; they come from the environment, as for the provider's own tools"
+_MACHINE_ROLES = "169.254.169.254"
+"""Where a machine in a cloud is asked for its role, when nothing else gives credentials."""
+
+
 class MissingObjectError(StorageError):
     """There is no such object."""
 
@@ -342,16 +347,18 @@ def _reason(error: BaseException) -> str:
     """What went wrong, in few words; texts of obstore have the whole request in them."""
     text = str(error)
     for sign, said in (
+        (
+            "Account must be specified",
+            "no account is named; the environment does, as AZURE_STORAGE_ACCOUNT_NAME",
+        ),
+        (_MACHINE_ROLES, NO_CREDENTIALS),
         ("status code: 4", "the server refuses the request"),
         ("status code: 5", "the server fails, again and again"),
         ("dns", "the server's name is not known here"),
         ("timed out", "the server does not answer in time"),
         ("Connect", "the server cannot be reached"),
         ("connect", "the server cannot be reached"),
-        (
-            "credential",
-            "there are no credentials; they come from the environment, as for the provider's own tools",
-        ),
+        ("credential", NO_CREDENTIALS),
     ):
         if sign in text:
             return said

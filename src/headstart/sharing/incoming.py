@@ -178,7 +178,9 @@ def _check_size(path: Path, size: int, said: str, place: CachePlace) -> None:
 
 def _standing(state: FeatureSet, place: CachePlace, name: str, cache: Cache, asked: Asked) -> Standing:
     mine = cache.find_set(asked.name)
-    known_here = set() if mine is None else {*cache.states_of(asked.name), *lineage(mine.info)}
+    known_here = (
+        set() if mine is None else {*cache.home.state_names(cache.set_dir(asked.name)), *lineage(mine.info)}
+    )
     return standing(
         state.digest, {*place.states(name), *lineage(state.info)}, mine.digest if mine else None, known_here
     )

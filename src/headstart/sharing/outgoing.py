@@ -109,7 +109,7 @@ def _send(
 def _standing(
     features: FeatureSet, cache: Cache, place: CachePlace, asked: Asked, in_force: str | None
 ) -> Standing:
-    known = {*cache.states_of(features.name), *lineage(features.info)}
+    known = {*cache.home.state_names(cache.set_dir(features.name)), *lineage(features.info)}
     return standing(features.digest, known, in_force, place.states(asked.name) if in_force else ())
 
 

@@ -290,10 +290,13 @@ def restore_states(cache: Cache) -> Iterator[str]:
 
     A state that is committed again just while gc takes it away as an earlier one ends like this.
     """
-    cache.home.refresh_all_sets()
-    for folder in sorted((cache.root / "sets").glob("*")):
+    for folder in cache.home.set_paths():
         digest = in_force(folder) or ""
-        if folder.is_symlink() or not STATE_NAME.fullmatch(digest) or (folder / digest).exists():
+        if (
+            folder.is_symlink()
+            or not STATE_NAME.fullmatch(digest)
+            or digest in cache.home.state_names(folder)
+        ):
             continue
         for run in reversed(trash_runs(cache.root)):
             trashed = run / "sets" / folder.name / digest
@@ -348,7 +351,10 @@ def _rows_back(cache: Cache, trashed: Path, states: Sequence[State]) -> int:
     for name in names:
         if not len(missing):
             break
-        n_rows += (n := _commit_missing(space, trashed / "shards" / name, missing))
+        n = 0
+        with contextlib.suppress(FileNotFoundError):  # another gc has emptied the trash
+            n = _commit_missing(space, trashed / "shards" / name, missing)
+        n_rows += n
         missing = missing[~space.held(missing)] if n else missing
     return n_rows
 

@@ -30,6 +30,7 @@ from headstart.cache.formats import FormatName, concatenated, format_of, open_sh
 from headstart.cache.index import Index
 from headstart.cache.layout import SHARD_BYTES
 from headstart.cache.maintenance.trash import Trash
+from headstart.cache.rows import runs
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress, ShardFormat, ShardReader
@@ -226,9 +227,10 @@ def replace(
 def _merged(space: Space, index: Index, rows: NDArray[np.int64], names: Sequence[str]) -> Iterator[Features]:
     """The given rows of the index, in shards of about the right size and in the order of their keys."""
     space.home.fetch_shards(space.shards_dir, names)
-    for name in names:
-        # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
-        space.digests.check(space.shards_dir / name, again=True)
+    with space.digests.together():
+        for name in names:
+            # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
+            space.digests.check(space.shards_dir / name, again=True)
     sizes = _row_bytes(space, index, rows)
     part = (np.cumsum(sizes) - sizes) // SHARD_BYTES
     for number in np.unique(part):
@@ -263,13 +265,15 @@ def _by_shard(
 
     Opened and dropped again, not kept by the space: a Parquet shard lies in memory as a whole.
     """
-    for number in np.unique(index.shard[rows]):
+    shard = index.shard[rows]
+    order = np.argsort(shard, kind="stable")  # once: no walk through all rows for each of a thousand shards
+    for number, start, stop in runs(shard[order]):
         name = index.shards[number]
         space.home.fetch_shards(space.shards_dir, [name])
         reader = open_shard(space.shards_dir / name)
         if reader.recipe != space.carried:
             raise CorruptShardError(f"{space.shards_dir / name} carries another recipe than its space")
-        at = np.flatnonzero(index.shard[rows] == number)
+        at = order[start:stop]
         yield name, reader, at, index.row[rows[at]].astype(np.int64)
 
 

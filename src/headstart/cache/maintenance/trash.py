@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.home import Home, in_force
-from headstart.cache.layout import SET_FORMAT, SET_NAME, check_format, check_no_link
+from headstart.cache.home import Home, folders_in, in_force
+from headstart.cache.layout import SET_FORMAT, check_format, check_no_link
 from headstart.cache.open_home import home_of
-from headstart.cache.set_state import read_samples, state_names
-from headstart.cache.store import Cache, folders_in
+from headstart.cache.set_state import read_samples
+from headstart.cache.store import Cache
 from headstart.errors import FormatError, HeadstartError, StorageError
 from headstart.files import read_json, storage_errors
 from headstart.keys import first_occurrences
@@ -97,12 +97,13 @@ class State:
 def read_states(cache: Cache) -> list[State]:
     """All states of all sets; a StorageError if one cannot be read, so that nobody knows what it refers to."""
     states: list[State] = []
-    cache.home.refresh_all_sets()
-    for folder in folders_in(cache.root / "sets", SET_NAME):
+    for folder in cache.home.set_paths():
         current = in_force(folder)
         if current is None and os.path.lexists(folder / "current"):
             raise _unreadable(folder, "its current is no digest")
-        found = list(filter(None, (_read_state(folder / name, current) for name in state_names(folder))))
+        found = list(
+            filter(None, (_read_state(folder / name, current) for name in cache.home.state_names(folder)))
+        )
         if current is not None and not any(state.is_current for state in found):
             raise _unreadable(folder, f"its current names {current!r}, which is not there")
         states += found

@@ -25,7 +25,6 @@ from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import state_names
 from headstart.cache.sets import FeatureSet
 from headstart.cache.shards import DigestCheck
 from headstart.cache.space import FOLDERS, Space, open_space
@@ -125,7 +124,8 @@ class _Run:
             if not action or not path.is_dir():
                 return
             space = open_space(path)
-        keys = self._shards(space, trash)
+        with space.digests.together():
+            keys = self._shards(space, trash)
         if problem := check_index(space, keys):
             if trash:
                 space.index_path.unlink(missing_ok=True)
@@ -164,7 +164,7 @@ class _Run:
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
-        for digest in state_names(folder):
+        for digest in self._cache.home.state_names(folder):
             verdict, problem = check_state(self._cache, folder, digest)
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
@@ -191,7 +191,7 @@ class _Run:
 
 def count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
     """Samples that had a feature when the set was committed, and have none now."""
-    keys = keys_from_arrow(features.samples.column("key"))
+    keys = keys_from_arrow(features.columns(["key"]).column("key"))
     try:
         space = cache.open_space(space_id)
         space.distrust_index()
@@ -245,10 +245,7 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
         features = cache.open_state(folder, digest)
-        with open_parquet(features.path / "samples.parquet", page_checksum_verification=True) as file:
-            file.read()  # with the checksums of its pages, where the file has them
-        n_samples, n_named = features.samples.num_rows, len(features)
-        keys_from_arrow(features.samples.column("key"))
+        n_samples, n_named = _count_rows(features.path / "samples.parquet"), len(features)
         _ = features.features, features.label_names, features.failures, features.corrections
     except FormatError as error:
         return "newer", str(error)
@@ -265,6 +262,18 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     if n_samples != n_named:
         return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
     return "sound", ""
+
+
+def _count_rows(path: Path) -> int:
+    """Read a whole table of samples, with the checksums of its pages where it has them, a row group at a time."""
+    n_rows = 0
+    with open_parquet(path, page_checksum_verification=True) as file:
+        keys_from_arrow(file.schema_arrow.empty_table().column("key"))
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            keys_from_arrow(group.column("key"))
+            n_rows += group.num_rows
+    return n_rows
 
 
 def _refuse_newer(path: Path) -> None:
@@ -356,7 +365,7 @@ def _mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
 
 def _fall_back(cache: Cache, folder: Path, trash: Trash) -> str | None:
     sound: list[tuple[str, str]] = []
-    for name in state_names(folder):
+    for name in cache.home.state_names(folder):
         verdict = check_state(cache, folder, name)[0]
         if verdict == "newer":
             return None  # what a later version knows to be in force, this one does not judge
