@@ -7,18 +7,21 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import headstart
+from headstart.cache.maintenance.compact import compact
 from headstart.cache.maintenance.verify import verify
 from headstart.cache.store import Cache
 from headstart.cli.app import app
-from headstart.errors import CorruptShardError, DataError, FormatError, MismatchError
+from headstart.errors import ConfigError, CorruptShardError, DataError, FormatError, MismatchError
 from headstart.progress import Silence
 from headstart.remote.store import open_store
+from headstart.sharing.folder import FolderPlace
 from headstart.sharing.open import open_place
 
 from ..made_sets import clouds, make_set
@@ -88,8 +91,6 @@ def test_of_a_space_that_sets_share_each_set_takes_its_own_shards(
 
 
 def test_what_was_compacted_on_one_side_does_not_travel_again(place: str, mine: Path, theirs: Path) -> None:
-    from headstart.cache.maintenance.compact import compact
-
     headstart.push(["first", "second"], place, cache=mine)
     for format_name in ("hdf5", "parquet"):
         compact(Cache(mine), Silence(), format_name)  # type: ignore[arg-type]
@@ -103,6 +104,39 @@ def test_what_was_compacted_on_one_side_does_not_travel_again(place: str, mine: 
     headstart.push("first", other, cache=mine)
     headstart.pull(other, "first", cache=theirs)
     assert headstart.pull(place, "first", cache=theirs)[0].n_files == 0
+
+
+def test_what_is_compacted_while_it_is_pulled_comes_all_the_same(
+    mine: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    headstart.push(["first", "second"], place, cache=mine)
+    names = [path.name for path in shards(place)]
+    fetch = FolderPlace.fetch
+
+    def compacted_first(self: FolderPlace, path: str, *arguments: Any) -> None:
+        if "/shards/" in path and [path.name for path in shards(place)] == names:
+            compact(Cache(place), Silence())
+        fetch(self, path, *arguments)
+
+    monkeypatch.setattr(FolderPlace, "fetch", compacted_first)
+    headstart.pull(place, "first", cache=theirs)
+    assert len(shards(place)) < len(names)
+    np.testing.assert_array_equal(
+        headstart.open_set("first", cache=theirs).arrays()[0],
+        headstart.open_set("first", cache=mine).arrays()[0],
+    )
+
+
+def test_offline_refuses_all_but_folders(mine: Path) -> None:
+    for ask in (
+        lambda: headstart.push("first", "s3://acme/cache", cache=mine, offline=True),
+        lambda: headstart.pull("s3://acme/cache", "first", cache=mine, offline=True),
+        lambda: headstart.push("first", str(mine), cache="s3://acme/cache", offline=True),
+    ):
+        with pytest.raises(ConfigError, match="--offline"):
+            ask()
+    headstart.push("first", mine / "copy", cache=mine, offline=True)
 
 
 def test_a_set_that_grew_sends_what_is_new(place: str, mine: Path) -> None:

@@ -89,6 +89,7 @@ def push(
     CorruptShardError
         A file is not what its name says.
     """
+    from headstart.cache.open_home import check_offline
     from headstart.cache.store import Cache
     from headstart.progress import open_progress
     from headstart.sharing.open import open_place
@@ -98,6 +99,8 @@ def push(
         at = shared.place_of(sets, cache)
         sets, cache, digest = str(at["set"]), at["cache"], digest or at["digest"]
     names = _names(sets, all)
+    if offline:
+        check_offline(cache)
     there = open_place(place, revision, public, may_be_new=True, offline=offline)
     return push(Cache(cache), there, names, digest, new_name, replace, dry_run, open_progress(quiet))
 
@@ -144,12 +147,15 @@ def pull(
     CorruptShardError
         What arrives is not what its name says.
     """
+    from headstart.cache.open_home import check_offline
     from headstart.cache.store import Cache
     from headstart.progress import open_progress
     from headstart.sharing.open import open_place
     from headstart.sharing.stage import pull
 
     names = _names(sets, all)
+    if offline:
+        check_offline(cache)
     there = open_place(place, revision, offline=offline)
     return pull(Cache(cache), there, names, digest, new_name, replace, dry_run, open_progress(quiet))
 

@@ -11,6 +11,7 @@ from headstart.cache.home import Home
 from headstart.cache.layout import check_no_link
 from headstart.errors import StorageError
 from headstart.files import PARTIAL, make_directory, partial_path, storage_errors, sync_directory
+from headstart.remote.store import MissingObjectError
 from headstart.sharing.place import Advance, CachePlace, OutgoingFile, OutgoingState
 
 COPIED_BYTES = 8 << 20
@@ -54,7 +55,10 @@ class FolderPlace(CachePlace):
 
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """See `CachePlace`."""
-        _copy(self._root / path, target, advance)
+        try:
+            _copy(self._root / path, target, advance)
+        except FileNotFoundError:
+            raise MissingObjectError(f"{self._root / path} is not there") from None
 
     def send(self, files: Sequence[OutgoingFile], advance: Advance) -> None:
         """See `CachePlace`."""

@@ -39,6 +39,7 @@ from headstart.files import (
     sync_directory,
 )
 from headstart.options import did_you_mean
+from headstart.remote.store import MissingObjectError
 from headstart.sharing.folder import put_state
 from headstart.sharing.merge import merge_states
 from headstart.sharing.place import SET_FILE, OutgoingFile, OutgoingState
@@ -95,11 +96,8 @@ def pull_set(
         found = _standing(state, place, name, cache, asked)
         if found == "apart" and not (asked.replace or asked.is_earlier):
             merge_states(cache, asked.name, state, dry_run=True)  # refused before anything travels
-        shards = [
-            shard
-            for space in _spaces(state, place, cache, scratch)
-            for shard in _lacking(state, space, place)
-        ]
+        spaces = _spaces(state, place, cache, scratch)
+        shards = _lacking(state, spaces, place)
         has_state = (cache.set_dir(asked.name) / wanted / SET_FILE).exists()
         n_files = len(shards) + (0 if has_state else len(files))
         n_bytes = sum(shard.size for shard in shards) + (0 if has_state else sum(files.values()))
@@ -108,7 +106,7 @@ def pull_set(
             return done
         check_room(cache.root, n_bytes)
         with transferring(progress, f"pulling {asked.name}", n_bytes) as advance:
-            _fetch_shards(shards, place, cache, advance)
+            _fetch_all(shards, state, spaces, place, advance)
             _check_complete(state, cache, place)
             _put_state(state, cache, asked.name, advance)
         in_force_now, outcome = _settle(state, found, place, name, cache, asked)
@@ -210,16 +208,32 @@ def _spaces(state: FeatureSet, place: CachePlace, cache: Cache, scratch: Path) -
     return spaces
 
 
-def _lacking(state: FeatureSet, space: Space, place: CachePlace) -> list[_Shard]:
+def _lacking(state: FeatureSet, spaces: Sequence[Space], place: CachePlace) -> list[_Shard]:
     """The shards in which the rows of a set lie that are not held here."""
     keys = keys_from_arrow(state.columns(["key"]).column("key"))
-    wanted = keys[~space.held(keys)]
-    here = set(space.shard_names())
-    sizes = {name: size for name, size in place.shards(space.id).items() if name not in here}
-    return [_Shard(space, name, sizes[name]) for name in shards_of(wanted, place, space.id, sizes)]
+    found = []
+    for space in spaces:
+        here = set(space.shard_names())
+        sizes = {name: size for name, size in place.shards(space.id).items() if name not in here}
+        wanted = shards_of(keys[~space.held(keys)], place, space.id, sizes)
+        found += [_Shard(space, name, sizes[name]) for name in wanted]
+    return found
 
 
-def _fetch_shards(shards: Sequence[_Shard], place: CachePlace, cache: Cache, advance: Advance) -> None:
+def _fetch_all(
+    shards: Sequence[_Shard], state: FeatureSet, spaces: Sequence[Space], place: CachePlace, advance: Advance
+) -> None:
+    """Fetch shards; those that are gone since they were listed were compacted, and their rows lie in others."""
+    for _ in range(TRIES):
+        try:
+            return _fetch_shards(shards, place, advance)
+        except MissingObjectError:
+            place.refresh()
+            shards = _lacking(state, spaces, place)
+    raise StorageError(f"the shards of {place.said} keep disappearing; run the same command again")
+
+
+def _fetch_shards(shards: Sequence[_Shard], place: CachePlace, advance: Advance) -> None:
     for space in {shard.space.id: shard.space for shard in shards}.values():
         space.prepare()
     with ThreadPoolExecutor(THREADS) as pool:

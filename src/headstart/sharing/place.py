@@ -70,7 +70,10 @@ class CachePlace(ABC):
 
     @abstractmethod
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
-        """Copy a file to a path of this machine whose folder is there and in nobody else's use."""
+        """Copy a file to a path of this machine whose folder is there and in nobody else's use.
+
+        A MissingObjectError says that it is gone.
+        """
 
     @abstractmethod
     def send(self, files: Sequence[OutgoingFile], advance: Advance) -> None:
