@@ -30,6 +30,7 @@ TITLES = {
     "agreement": "Agreement",
     "reading": "Reading back",
     "scaling": "Cost against the number of samples",
+    "scale": "A million samples and more",
     "gpu": "On a GPU",
 }
 ABOUT = {
@@ -58,6 +59,9 @@ largest value of the vector.""",
 of float32 is copied into one batch that stays in the processor's cache; numpy itself reaches a third of that with
 random rows, so that these are what a shuffled epoch is held against.""",
     "scaling": """One extraction after the other with a tiny backbone, so that headstart's own work is what is seen.""",
+    "scale": """Commands on sets of short texts with features of 8 dimensions, each in a process of its own: the
+processor time of all its threads, that time for each sample, and the most memory that was resident. Above a million
+samples the features are drawn and not computed. See [scale](scale.md).""",
     "gpu": """ViT-B/16 and BERT-base with random weights. The ceiling's tensors lie on the device already. Decoded
 images are bitmaps of the model's size, so that nothing is left to decode or to resize.""",
 }

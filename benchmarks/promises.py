@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from benchmarks.external import number
 from benchmarks.results import Results, Table
 
+TEN_MILLION = 10_000_000
 TEXTS = {"short": "short", "long": "long", "fifty": "50 tokens"}
 
 
@@ -44,7 +45,7 @@ def promises(results: Results) -> list[Promise]:
     """All promises, in their order, with the figures that there are."""
     return [
         *_texts(results), *_photos(results), *_features(results), *_agreement(results), *_growth(results),
-        *_programs(results), *_gpu(results), *_runs(results), *_runtimes(results),
+        *_programs(results), *_gpu(results), *_runs(results), *_runtimes(results), *_scale(results),
     ]  # fmt: skip
 
 
@@ -168,6 +169,24 @@ def _programs(results: Results) -> list[Promise]:
             shuffled("map_at_random"),
         ),
     ]  # fmt: skip
+
+
+def _scale(results: Results) -> list[Promise]:
+    """Of ten million samples: what was measured on fewer keeps no promise."""
+    report = results["scale"].report if "scale" in results else {}
+    named = {
+        "megabytes": ("10,000,000 samples: the most memory of any command, in megabytes", 4295),
+        "megabytes_adding": ("1,000 samples added to 10,000,000: megabytes", 2147),
+        "processor_seconds_adding_beside_reading": (
+            "the same: seconds of processor time beside reading the data", 60,
+        ),
+    }  # fmt: skip
+    is_large = (number(report, "largest", "samples") or 0) >= TEN_MILLION
+    found = {key: number(report, "largest", key) for key in named} if is_large else {}
+    return [
+        Promise(12, said, bound, False, {"texts": value} if (value := found.get(key)) is not None else {})
+        for key, (said, bound) in named.items()
+    ]
 
 
 def _gpu(results: Results) -> list[Promise]:

@@ -48,6 +48,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "agreement": lambda bench: {"facts": agreement.measure(bench)},
     "reading": lambda bench: {"report": external.measure(bench, "reading")},
     "scaling": lambda bench: {"report": external.measure(bench, "scaling")},
+    "scale": lambda bench: {"report": external.measure(bench, "scale")},
     "gpu": lambda bench: {"tables": gpu.measure(bench)},
 }
 

@@ -95,6 +95,7 @@ def isolated_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     monkeypatch.setenv("XDG_CACHE_HOME", machine)
     monkeypatch.setenv("HEADSTART_CACHE", str(Path(machine, "default cache")))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HEADSTART_OFFLINE", "0")  # what --offline of one test forbids, another may do
 
 
 @pytest.fixture(autouse=True)

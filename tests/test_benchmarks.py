@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import agreement, external, gpu, image_peers, images, page, run, text_peers, texts
+from benchmarks import agreement, external, gpu, image_peers, images, page, run, scale, text_peers, texts
 from benchmarks.data import Data, Photos, generated_jpegs, with_comment, write_csv, write_files
 from benchmarks.forms import SHORT, Bench
 from benchmarks.ours import FreshCache
@@ -262,6 +265,46 @@ def test_every_part_runs_to_its_end(name: str, bench: Bench) -> None:
     assert section.tables or section.facts
     assert all(row.median > 0 for table in section.tables.values() for row in table.rows.values())
     assert page.TITLES[name] in page.render({name: section})
+
+
+def of_each_command(seconds: float, megabytes: float) -> dict[str, scale.Figures]:
+    figures = {
+        "seconds": 99.0,
+        "processor seconds": seconds,
+        "microseconds a sample": 1.0,
+        "megabytes": megabytes,
+    }
+    return {scale.READING: figures, scale.ADDING: {**figures, "processor seconds": 4 * seconds}}
+
+
+def test_scale_is_judged_by_ten_million_samples() -> None:
+    assert doctest.testmod(scale).failed == 0
+    few = {"100000": of_each_command(1.0, 100.0), "1000000": of_each_command(2.8, 200.0)}
+    assert scale.report(few)["more microseconds for each further sample"] == {
+        "100,000 to 1,000,000": {scale.READING: 2.0, scale.ADDING: 8.0}
+    }
+    many = {**few, "10000000": of_each_command(20.0, 2000.0)}
+    for measured, found in ((few, {}), (many, {"texts": 60.0})):
+        section = Section({}, "long form", report=scale.report(measured))
+        said = {promise.said: promise for promise in promises({"scale": section})}
+        adding = said["the same: seconds of processor time beside reading the data"]
+        assert adding.measured == found
+        assert adding.holds
+    assert "8.0 s of processor time" not in page.render({"scale": section})
+    assert "80.0 s of processor time, 1.00 µs a sample, 2,000 MB" in page.render({"scale": section})
+
+
+@pytest.mark.slow
+def test_every_command_is_measured_at_any_scale(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    words = [sys.executable, scale.__file__, "--sizes", "300", "--keep", str(kept)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["largest"]["samples"] == 300
+    measured = json.loads(kept.read_text())["300"]
+    assert len(measured) == 12
+    assert all(figures["processor seconds"] > 0 and figures["megabytes"] > 0 for figures in measured.values())
+    again = subprocess.run(words, capture_output=True, text=True, check=True)  # what is kept is not measured
+    assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
 @pytest.mark.slow

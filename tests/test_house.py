@@ -18,7 +18,7 @@ SOURCE = Path(headstart.__file__).parents[1]
 FACE = {"cli", "api", "testing", "__main__"}
 DEEDS = {
     "extraction", "fitting", "tuning", "prediction", "evaluation", "comparison", "inspection", "pipelines", "exporting",
-    "distillation", "reporting", "labelling", "clustering", "retrieval",
+    "distillation", "reporting", "labelling", "clustering", "retrieval", "sharing",
 }  # fmt: skip
 FOUNDATION = ("contracts", "types", "errors")
 

@@ -16,6 +16,7 @@ from headstart.keys import (
     first_occurrences,
     key_of,
     pack,
+    same_rows,
     search,
     words,
 )
@@ -92,3 +93,14 @@ def test_a_key_is_the_modality_a_nul_and_the_bytes() -> None:
     assert key_of("image", b"\x89PNG") == blake2b(b"image\0\x89PNG", digest_size=16).digest()
     assert key_of("text", "é") == blake2b(b"text\0\xc3\xa9", digest_size=16).digest()
     assert len({key_of("image", b"a"), key_of("text", "a"), key_of("text-pair", ("a", ""))}) == 3
+
+
+@given(keys=MANY, kept=st.integers(0, 40), more=MANY)
+def test_of_data_that_grew_the_keys_are_found_as_well(
+    keys: list[bytes], kept: int, more: list[bytes]
+) -> None:
+    asked = keys[:kept] + more
+    assert contains(pack(keys), pack(asked)).tolist() == [key in keys for key in asked]
+    assert same_rows(pack(keys), pack(asked)).tolist() == [
+        row < len(keys) and keys[row] == key for row, key in enumerate(asked)
+    ]

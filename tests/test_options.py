@@ -23,7 +23,7 @@ from headstart.options import parameters
 
 # What only Python, or only the shell and Python's call, is told: no configuration holds it.
 ASIDE = {"trust", "out", "overwrite", "resume", "features", "run", "runs"}
-INTERNAL = {"digest", "more_backbones", "format", "set", "runs"}
+INTERNAL = {"digest", "more_backbones", "least_workers", "format", "set", "runs"}
 INTERNAL |= {"labels", "splits", "ids", "groups", "layout"}  # of samples that only a program holds
 CONFIGS = [
     config.ExtractConfig,

@@ -14,6 +14,8 @@ from headstart.api import open_set as open_set
 from headstart.api import predict as predict
 from headstart.api import prepare_backbone as prepare_backbone
 from headstart.api import project as project
+from headstart.api import pull as pull
+from headstart.api import push as push
 from headstart.api import rank as rank
 from headstart.api import report as report
 from headstart.api import run_pipeline as run_pipeline

@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -25,6 +25,7 @@ from pydantic import (
 
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import TOKENS
+from headstart.cache.open_home import check_offline
 from headstart.curves.draws import check_size
 from headstart.data import SourceOptions
 from headstart.data.given import Given
@@ -44,6 +45,8 @@ IN_WINDOWS = (
     "(--max-length N where the model takes more), or fit a head on windows: extract --on-long windows, then fit-head"
 )
 """Why a backbone cannot be trained on features that are means over windows."""
+MOST_WORKERS = 256
+"""One for each unit of work."""
 SplitSeed = Annotated[int, Range(ge=-(2**63), lt=2**63)]
 TrainSize = Annotated[int | str, AfterValidator(check_size)]
 
@@ -51,7 +54,8 @@ TrainSize = Annotated[int | str, AfterValidator(check_size)]
 class Config(BaseModel):
     """The base of all configurations: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # One command uses one of them: what checks the values is built then.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
     function: ClassVar[str] = ""
     """The public function whose arguments these are."""
 
@@ -61,7 +65,6 @@ class Config(BaseModel):
             for name, value in defaults(cls.function).items():
                 if field := cls.model_fields.get(name):
                     field.default = as_field(field.annotation, value)
-            cls.model_rebuild(force=True)
 
     def __init__(self, **values: Any) -> None:
         known = type(self).model_fields
@@ -73,6 +76,8 @@ class Config(BaseModel):
             super().__init__(**given)
         except ValidationError as error:
             raise ConfigError(_explain(error, known)) from error
+        if "cache" in known and getattr(self, "offline", False):
+            check_offline(getattr(self, "cache"))  # noqa: B009  not all have one
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
@@ -180,7 +185,7 @@ class ComputeConfig(Config):
     cache: str | None
     device: str
     batch_size: Positive | None
-    workers: Annotated[int, Range(ge=1, le=256)] | None
+    workers: Annotated[int, Range(ge=1, le=MOST_WORKERS)] | None
     format: Literal["hdf5", "parquet"]
     offline: bool
 
@@ -188,6 +193,21 @@ class ComputeConfig(Config):
     def runs_with(self) -> Literal["auto", "torch", "openvino"]:
         """What runs the model; where nobody can choose it is torch."""
         return "torch"
+
+    @property
+    def cluster(self) -> ClusterConfig | None:
+        """The cluster to compute on; None: this machine."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """A Ray cluster, and how many workers it is to have: None, one for each node or GPU."""
+
+    address: str | None  # None: one on this machine, for as long as the command runs
+    least: int | None
+    most: int | None
+    gpus_per_worker: float
 
 
 class RuntimeConfig(ComputeConfig):
@@ -201,12 +221,34 @@ class RuntimeConfig(ComputeConfig):
         return self.runtime
 
 
+ON_CLUSTER = ("least_workers", "ray_address", "gpus_per_worker")
+"""What only means something on a cluster."""
+
+
+def _parse_workers(text: str) -> tuple[int | None, int]:
+    """The least and the greatest number of workers that ``N`` or ``MIN:MAX`` means; no least one if it is one number.
+
+    Raises `ConfigError` if it means none.
+    """
+    numbers = text.split(":")
+    if len(numbers) > 2 or not all(number.strip().isdecimal() for number in numbers):
+        raise ConfigError(f"--workers takes a number, or MIN:MAX with --engine ray (got {text!r})")
+    least, most = int(numbers[0]), int(numbers[-1])
+    if not 1 <= least <= most <= MOST_WORKERS:
+        raise ConfigError(f"--workers is 1 to {MOST_WORKERS}, the least first (got {text!r})")
+    return (least if len(numbers) > 1 else None), most
+
+
 class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     """What `extract` is asked for."""
 
     data: Data
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
+    least_workers: Positive | None = None
+    engine: Literal["local", "ray"]
+    ray_address: str | None
+    gpus_per_worker: Annotated[float, Range(ge=0, le=64)] | None
     set: str | None
     replace: bool
     drop_corrections: bool
@@ -231,13 +273,38 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
     def __init__(self, **values: Any) -> None:
         if isinstance(values.get("backbone"), list | tuple) and values["backbone"]:
             values["backbone"], *values["more_backbones"] = values["backbone"]
+        if isinstance(values.get("workers"), str):
+            values["least_workers"], values["workers"] = _parse_workers(values["workers"])
         super().__init__(**values)
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        """Refuse what only means something on a cluster where none is asked for."""
+        if self.engine == "ray":
+            if self.device.startswith("cuda") and not self.gpus_per_worker:
+                raise ConfigError("--device cuda on a cluster needs --gpus-per-worker, such as 1; add it")
+            return
+        said = {
+            f"--workers {self.least_workers}:{self.workers}": self.least_workers,
+            f"--ray-address {self.ray_address}": self.ray_address,
+            f"--gpus-per-worker {self.gpus_per_worker}": self.gpus_per_worker,
+        }
+        if given := [option for option, value in said.items() if value is not None]:
+            raise ConfigError(f"{given[0]} is for a cluster, and none is asked for; add --engine ray")
+
+    @property
+    def cluster(self) -> ClusterConfig | None:
+        """The cluster to compute on; None: this machine."""
+        if self.engine != "ray":
+            return None
+        return ClusterConfig(self.ray_address, self.least_workers, self.workers, self.gpus_per_worker or 0.0)
 
     @model_serializer(mode="wrap")
     def _without_corrections(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Corrections that do not end are not mentioned, so that no step of a pipeline is another one for them."""
         values: dict[str, Any] = dump(self)
-        return {name: value for name, value in values.items() if name != "drop_corrections" or value}
+        usual = {"drop_corrections": False, "engine": "local", **dict.fromkeys(ON_CLUSTER)}
+        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
     @property
     def backbones(self) -> list[str]:
@@ -316,6 +383,7 @@ class FitConfig(TaughtConfig):
     loss_weights: dict[str, float] | None
     views: bool
     prepare: list[str]
+    neighbours: Literal["exact", "approximate"]
     params: dict[str, Any]
     sweep: dict[str, Any]
     search: Literal["grid", "optuna"]

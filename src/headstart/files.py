@@ -43,7 +43,12 @@ def fingerprint(stat: os.stat_result) -> bytes:
     BLAKE2b-128 of device, inode, size, mtime and ctime: two reads under one fingerprint give the
     same bytes, as long as neither time is younger than `CLOCK_TICK_NS` at the first.
     """
-    return blake2b(_IDENTITY.pack(*stat_fields(stat)), digest_size=16).digest()
+    return fingerprint_of(stat_fields(stat))
+
+
+def fingerprint_of(fields: tuple[int, int, int, int, int]) -> bytes:
+    """The same of stat fields."""
+    return blake2b(_IDENTITY.pack(*fields), digest_size=16).digest()
 
 
 def content_digest(content: bytes | memoryview) -> str:

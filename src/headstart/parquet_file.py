@@ -11,6 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.files import stat_fields
+from headstart.remote.paths import RemotePath
+from headstart.remote.ranged import RANGED, RangedFile, blocks_of
+
 ROWS_PER_BYTE = 64
 """The most rows that a byte of a file can stand for: even of equal rows, ids and keys differ."""
 TIMES_SMALLER, SLACK = 10_000, 16 << 20
@@ -22,6 +26,26 @@ ROWS_OF_ANY = 100_000
 FEW_ROWS = 1 << 20
 
 
+def readable(path: Path, keeps: bool = False) -> Any:
+    """What Arrow opens: the file; of one elsewhere that would be long to fetch, parts of it as they are read.
+
+    ``keeps``: those parts are read whenever the file is opened, and stay on this machine.
+    """
+    if isinstance(path, RemotePath) and path.size > RANGED:
+        return RangedFile(blocks_of(path), keeps)
+    return os.fspath(path)
+
+
+def size_at(path: Path) -> int:
+    """The bytes of a file."""
+    return path.size if isinstance(path, RemotePath) else os.stat(path).st_size
+
+
+def stats_at(path: Path) -> tuple[int, int, int, int, int]:
+    """The stat fields of a file."""
+    return path.stats() if isinstance(path, RemotePath) else stat_fields(os.stat(path))
+
+
 @contextmanager
 def open_parquet(path: Path, rows_per_byte: int = ROWS_PER_BYTE, **options: Any) -> Iterator[pq.ParquetFile]:
     """A Parquet file whose footer can be true; options are those of pyarrow.
@@ -31,8 +55,8 @@ def open_parquet(path: Path, rows_per_byte: int = ROWS_PER_BYTE, **options: Any)
     pyarrow.ArrowException, OSError
         It cannot be read, or says sizes that its bytes cannot hold.
     """
-    with pq.ParquetFile(path, **options) as file:
-        if problem := _problem_of(file.metadata, os.stat(path).st_size, rows_per_byte):
+    with pq.ParquetFile(readable(path, keeps=True), **options) as file:
+        if problem := _problem_of(file.metadata, size_at(path), rows_per_byte):
             raise pa.ArrowInvalid(f"its footer says {problem}")
         yield file
 

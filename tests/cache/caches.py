@@ -73,6 +73,21 @@ def commit(
     **more: Any,
 ) -> FeatureSet:
     """Commit a set of some samples."""
+    made = commit_on(cache, ..., numbers, name, recipes, failures, **more)
+    assert made is not None
+    return made
+
+
+def commit_on(
+    cache: Cache,
+    replaces: Any,
+    numbers: Sequence[int],
+    name: str = "some",
+    recipes: Sequence[Recipe] = (RECIPE,),
+    failures: Sequence[Failure] = (),
+    **more: Any,
+) -> FeatureSet | None:
+    """The same on top of a state; None if another one is in force by now."""
     table = pa.table(
         {
             "id": [f"row {number}" for number in numbers],
@@ -92,9 +107,7 @@ def commit(
         "counts": {"samples": len(numbers)},
         "split": {"seed": 0, "made": None},
     }
-    made = commit_set(cache, name, table, info | more, failures)
-    assert made is not None
-    return made
+    return commit_set(cache, name, table, info | more, failures, replaces)
 
 
 def vectors(cache: Cache, numbers: Sequence[int], recipe: Recipe = RECIPE) -> list[bytes]:

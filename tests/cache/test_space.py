@@ -21,7 +21,7 @@ from headstart.cache.store import Cache
 from headstart.contracts import ShardFormat
 from headstart.errors import CorruptShardError, DataError, HeadstartError, MismatchError, StorageError
 from headstart.files import CLOCK_TICK_NS
-from headstart.keys import KEY_BYTES, pack, words
+from headstart.keys import KEY_BYTES, ROWS_AT_ONCE, pack, words
 from headstart.types import Features
 from tests.variants import examples
 
@@ -364,3 +364,20 @@ def test_a_read_only_cache_can_be_read(fresh: Callable[[], Space], monkeypatch: 
 def test_asking_for_nothing_gives_nothing_of_the_right_width(fresh: Callable[[], Space]) -> None:
     fresh().commit(features_of(keys_from(0, 3)), shard_format("hdf5"))
     assert fresh().gather(pack([])).values.shape == (0, KEY_BYTES)
+
+
+def test_a_space_that_is_asked_again_knows_what_came_and_what_went(fresh: Callable[[], Space]) -> None:
+    """Of keys so many that it remembers its answer."""
+    keys = keys_from(0, ROWS_AT_ONCE + 100)
+    space, other = fresh(), fresh()
+    half = len(keys) // 2
+    path = other.commit(features_of(keys[:half]), shard_format("hdf5")).path
+    for _ in range(2):
+        assert np.flatnonzero(space.held(keys)).tolist() == list(range(half))
+    other.commit(features_of(keys[half:-1]), shard_format("hdf5"))
+    found = space.held(keys)
+    assert found[:-1].all()
+    found[:] = True  # whoever asked may write into it
+    assert not space.held(keys)[-1]
+    path.unlink()
+    assert np.flatnonzero(space.held(keys)).tolist() == list(range(half, len(keys) - 1))

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings, strategies
 import headstart as hs
 from headstart.cache.commit import commit_set
 from headstart.cache.corrections import FILE
+from headstart.cache.home import Home
 from headstart.cache.maintenance.collect import collect
 from headstart.cache.maintenance.verify import verify
-from headstart.cache.set_state import state_names
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.corrections.resolve import resolve
@@ -321,7 +321,7 @@ def test_gc_of_earlier_states_forgets_no_file(tmp_path: Path, made: FeatureSet) 
     late = write(tmp_path / "c.csv", [row(made, 3, "dog", "fox")])
     second = first.correct(other)
     collect(Cache(made.cache), Silence(), apply=True, grace_days=0, earlier=True)
-    assert state_names(made.path.parent) == [second.digest]
+    assert Home(Path(made.cache)).state_names(made.path.parent) == [second.digest]
     assert second.correct([applied, other]).digest == second.digest
     assert labels_of(second.correct(late))["s3"] == "fox"
 

@@ -22,6 +22,8 @@ import pytest
 from PIL import Image
 
 import headstart as hs
+from headstart.heads import approximate
+from headstart.inspection import elsewhere
 
 from ..made_sets import make_set
 from .conftest import IMAGES, TEXTS, Result, some_texts, write_image, write_texts
@@ -212,6 +214,7 @@ def test_mistakes_are_said_before_any_work(headstart: Runner, reviews: str) -> N
     assert headstart("project", reviews, "--cache", "cache").code == 2
     assert headstart("project", reviews, "--cache", "cache", "--to", "nomic", "--out", "n").code == 2
     assert headstart("project", reviews, "--cache", "cache", "--vectors", "--out", "p.png").code == 2
+    assert "--to atlas" in project(headstart, reviews, "spotlight", "--neighbours", "approximate").err
     Path("atlas").mkdir()
     Path("atlas/mine.txt").write_text("mine")
     assert project(headstart, reviews, "atlas", "--overwrite").code == 2
@@ -220,6 +223,23 @@ def test_mistakes_are_said_before_any_work(headstart: Runner, reviews: str) -> N
     assert project(headstart, reviews, "atlas").code == 0
     assert project(headstart, reviews, "atlas").code == 2
     assert project(headstart, reviews, "atlas", "--overwrite").code == 0
+
+
+def test_neighbours_of_many_samples_are_written_by_an_index(
+    reviews: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(elsewhere, "MOST_COMPARED", 10)
+    hs.project("reviews", cache="cache", out="none", to="atlas", quiet=False)
+    assert "--neighbours approximate writes them" in capsys.readouterr().err
+    assert "neighbors" not in table("none").column_names
+    hs.project("reviews", cache="cache", out="exact", to="atlas", neighbours="approximate", quiet=False)
+    assert f"neighbours are exact: among {N} rows" in capsys.readouterr().err
+    monkeypatch.setattr(approximate, "EXACT_UP_TO", 10)
+    hs.project("reviews", cache="cache", out="approximate", to="atlas", neighbours="approximate", quiet=False)
+    assert "neighbours are approximate: recall at 15 is 1.0000" in capsys.readouterr().err
+    exact, found = (table(to).column("neighbors").to_pylist() for to in ("exact", "approximate"))
+    assert [each["ids"] for each in found] == [each["ids"] for each in exact]
 
 
 def test_in_python_the_same(reviews: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headstart.cache.commit import commit_set
 from headstart.cache.sets import FeatureSet
@@ -17,6 +19,7 @@ from headstart.extraction.changes import check_changes
 from headstart.extraction.samples import Samples, label_samples, samples_of
 from headstart.progress import Silence
 from tests.extraction.test_labels import Said, block_of
+from tests.variants import examples
 
 
 class Told(Silence):
@@ -36,7 +39,8 @@ class From(Said):
 
 
 def samples(texts: list[str], labels: Any) -> Samples:
-    return samples_of([block_of(texts, label=pa.array(labels))])
+    column = labels if isinstance(labels, pa.Array) else pa.array(labels)
+    return samples_of([block_of(texts, label=column)])
 
 
 def a_set(root: Path, texts: list[str], labels: Any, kind: Any = "single") -> FeatureSet:
@@ -77,6 +81,34 @@ def test_copies_with_labels_of_their_own_are_no_change(tmp_path: Path) -> None:
     assert said(made, samples(texts, labels), source) == []
     assert said(made, samples(texts[::-1], labels[::-1]), source) == []
     assert "1 relabelled" in said(made, samples(texts, ["x", "y", "z", None]), source)[0]
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["x", "y", None])), min_size=1, max_size=9
+)
+
+
+def columns(rows: list[tuple[str, str | None]]) -> tuple[list[str], pa.Array]:
+    return [text for text, _ in rows], pa.array([label for _, label in rows], pa.string())
+
+
+@settings(max_examples=examples(40))
+@given(before=ROWS, kept=st.integers(0, 9), more=ROWS)
+def test_a_sample_is_relabelled_if_none_of_its_copies_had_its_label(
+    before: list[tuple[str, str | None]],
+    kept: int,
+    more: list[tuple[str, str | None]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """However many rows stay in their places, come, go and move."""
+    now = before[:kept] + more
+    there = {text for text, _ in before}
+    if not there & {text for text, _ in now}:
+        return  # another set, which is refused
+    made = a_set(tmp_path_factory.mktemp("set"), *columns(before))
+    n_relabelled = sum(text in there and (text, label) not in before for text, label in now)
+    line = "".join(said(made, samples(*columns(now)), From({"label": "single"})))
+    assert f"{n_relabelled} relabelled" in line if n_relabelled else "relabelled" not in line
 
 
 def test_labels_of_several_a_sample_are_compared(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from headstart.errors import BackboneError, StorageError
 from headstart.extraction.backbone import load_model
-from headstart.extraction.fill import LocalEngine
+from headstart.extraction.claimed import ClaimedExtraction
 from headstart.extraction.inference import NOT_FINITE
 from headstart.extraction.writer import ShardWriter
 
@@ -100,7 +100,7 @@ def test_a_stream_keeps_its_shards_open_from_block_to_block(cache_root: Path) ->
         space.prepare()
     model = load_model(tasks[0].opened, "cpu", "fp32")
     writer = ShardWriter(spaces, tasks[0].work.shard_format)
-    engine = LocalEngine(heard)
+    engine = ClaimedExtraction(heard)
     writing = 0.0
     for task in tasks:
         assert list(engine.run(task.work, model, writer, keeps_open=True)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import headstart.data.growing
 from headstart.arrow import keys_to_arrow
@@ -19,9 +22,10 @@ from headstart.cache.store import Cache
 from headstart.data.splits import TEST, TRAIN
 from headstart.extraction.samples import Labelled, Samples, label_samples, samples_of
 from headstart.keys import key_of, pack
-from headstart.types import Failure, Grouping, LabelKind, SampleBlock
+from headstart.types import SPLITS, Failure, Grouping, LabelKind, SampleBlock
 
 from ..memory import measured
+from ..variants import examples
 
 
 @dataclass
@@ -65,6 +69,29 @@ def test_samples_are_the_blocks_one_after_the_other_wherever_they_lie(
         assert pa.concat_tables(samples.groups(17)).equals(expected)
         assert samples.keys.tobytes() == b"".join(expected.column("key").to_pylist())
         assert len(samples.failures) == sum(len(block.failures) for block in blocks)
+
+
+TEXTS = st.lists(st.sampled_from([f"text {number}" for number in range(12)]), min_size=1, max_size=15)
+
+
+@settings(max_examples=examples(40))
+@given(before=TEXTS, kept=st.integers(0, 15), more=TEXTS, draw=st.randoms())
+def test_samples_keep_their_splits_whichever_come_go_and_move(
+    before: list[str],
+    kept: int,
+    more: list[str],
+    draw: random.Random,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Of copies in several splits, the first row counts."""
+    splits = [draw.choice(SPLITS) for _ in before]
+    first = label_samples(samples_of([block_of(before, splits)]), Said(), None, 0)  # type: ignore[arg-type]
+    made = committed(first, tmp_path_factory.mktemp("set"))
+    now = before[:kept] + more
+    again = label_samples(samples_of([block_of(now)]), Said(), made, 0)  # type: ignore[arg-type]
+    was = dict(zip(reversed(before), reversed(first.splits), strict=True))
+    for text, code in zip(now, again.splits, strict=True):
+        assert code == was.get(text, code)
 
 
 def test_with_several_labels_the_rarest_decides_the_stratum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from headstart.cache.store import Cache
 from headstart.errors import StorageError
 from headstart.extraction import writer as writing
 from headstart.extraction.backbone import load_model
-from headstart.extraction.fill import LocalEngine
+from headstart.extraction.claimed import ClaimedExtraction
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of, pack
 
@@ -183,7 +183,7 @@ def test_a_run_that_is_dropped_between_two_shards_keeps_what_it_has_finished(
         each.prepare()
     monkeypatch.setattr(writing, "SHARD_BYTES", 2000)  # so that there is a shard to stop at
     writer = ShardWriter(spaces, task.work.shard_format)
-    run = LocalEngine(task.heard).run(task.work, model, writer)
+    run = ClaimedExtraction(task.heard).run(task.work, model, writer)
     next(run)
     finished = task.heard.n_advanced
     run.close()

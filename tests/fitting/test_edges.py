@@ -13,6 +13,7 @@ import pytest
 from headstart.errors import ConfigError
 from headstart.fitting.evaluation import plots_of_protocols
 from headstart.plots import history_plot, sweep_plot, trials_plot
+from headstart.registry.card import search_of
 
 from ..made_sets import clouds, make_set
 from .test_fit_head import Said, classes, fit
@@ -139,3 +140,27 @@ def test_one_training_number_makes_no_nan(head: str, cache_root: Path, tmp_path:
     run = fit(made, head, params=QUICK if head == "linear" else {}, plots="none")
     json.dumps(run.report, allow_nan=False)
     run.save(tmp_path / "run")
+
+
+def test_approximate_neighbours_are_said_with_their_recall(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    X, y = clouds(300)
+    features, said = make_set(cache_root, X, {"kind": classes(y)}), Said()
+    few = fit(features, "knn", said, neighbours="approximate", plots="none")
+    assert few.report["head"]["search"] is None
+    assert any("neighbours are exact: among" in line for line in said.lines)
+    monkeypatch.setattr("headstart.heads.graphs.EXACT_UP_TO", 100)
+    run = fit(features, "knn", said, neighbours="approximate", plots="none")
+    assert run.report["head"]["search"]["recall"] > 0.9
+    assert search_of(run.report).startswith("approximate, recall at")
+    assert search_of(few.report) == ""
+    assert any("neighbours are approximate: recall at" in line for line in said.lines)
+
+
+def test_heads_that_look_for_no_neighbours_refuse_approximate_ones(cache_root: Path) -> None:
+    X, y = clouds(N)
+    features = make_set(cache_root, X, {"kind": classes(y)}, splits=splits_of())
+    with pytest.raises(ConfigError, match="a ridge head looks for no neighbours"):
+        fit(features, "ridge", Said(), neighbours="approximate")

@@ -11,8 +11,9 @@ from hypothesis import given, settings, strategies
 import headstart as hs
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError
+from headstart.heads.graphs import graph_of, shared_graphs
 from headstart.heads.knn import KNNHead
-from headstart.heads.neighbours import nearest
+from headstart.heads.neighbours import nearest, unit_rows
 from headstart.heads.predictor import Predictor
 from headstart.heads.propagate import PropagateHead
 
@@ -135,3 +136,29 @@ def test_it_is_for_one_class_a_sample(cache_root: Path) -> None:
     made = make_set(cache_root, X, {"side": ["left", "right"] * 15})
     with pytest.raises(ConfigError, match=r"alpha must be a number in \(0, 1\)"):
         hs.fit_head(made, "propagate", params={"alpha": 1.5})
+
+
+def test_heads_of_one_search_share_the_neighbours_of_their_rows_and_no_others_do() -> None:
+    rows = unit_rows(np.random.default_rng(0).normal(size=(200, 8))).astype(np.float32)
+    alone = graph_of(rows, 5, None)
+    with shared_graphs():
+        first, again, fewer = (
+            graph_of(each, k, None) for each, k in ((rows, 5), (rows.copy(), 5), (rows, 3))
+        )
+        other = graph_of(rows[::-1].copy(), 5, None)
+    assert again.row.base is first.row.base
+    assert fewer.row.base is first.row.base
+    assert other.row.base is not first.row.base
+    for found in (first, other.numbered(np.arange(200)[::-1]).of(np.arange(200)[::-1])):
+        assert np.array_equal(found.row, alone.row)
+        assert np.array_equal(found.cosine, alone.cosine)
+
+
+def test_a_head_that_shares_its_graph_is_the_same_as_one_that_does_not() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 6)), rng.integers(3, size=120)
+    alone = [PropagateHead(k=k, alpha=alpha).fit(X, y) for k in (3, 7) for alpha in (0.5, 0.9)]
+    with shared_graphs():
+        together = [PropagateHead(k=k, alpha=alpha).fit(X, y) for k in (3, 7) for alpha in (0.5, 0.9)]
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.answers_, other.answers_)

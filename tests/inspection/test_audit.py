@@ -13,6 +13,7 @@ import pytest
 
 from headstart.cache.sets import FeatureSet
 from headstart.errors import ConfigError, DataError, MissingDependencyError
+from headstart.heads import approximate
 from headstart.inspection.audit import _shared_groups, audit
 from headstart.inspection.audit_result import (
     CHECKS,
@@ -192,3 +193,26 @@ def test_a_figure_of_one_test_sample_is_a_dash(cache_root: Path) -> None:
     report = audit_report(found)
     assert report["leaks"]["ridge"] == {"with": None, "without": None}
     assert any("ridge r2 - with, - without" in line for line in _page(report, audit_tables(found), 0))
+
+
+def test_approximate_neighbours_find_what_exact_ones_do_and_say_how_much(
+    cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    features = planted(cache_root)
+    exact = run(features, checks=list(WITHOUT_LABELS))
+    few = run(features, checks=list(WITHOUT_LABELS), neighbours="approximate")
+    assert few.recall is None  # of 300 samples all pairs are compared
+    monkeypatch.setattr(approximate, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(approximate, "EXACT_PARTS", 20)
+    found = run(features, checks=list(WITHOUT_LABELS), neighbours="approximate")
+    assert found.recall is not None
+    assert found.recall.share > 0.95
+    report = audit_report(found)
+    assert report["search"]["recall"] == found.recall.share
+    assert "search" not in audit_report(exact)
+    for name in ("duplicates", "leaks"):
+        assert audit_tables(found)[name].equals(audit_tables(exact)[name])
+    leaks_alone = run(features, checks=["leaks"], neighbours="approximate")
+    assert leaks_alone.recall is not None
+    assert leaks_alone.recall.k == 1

@@ -68,13 +68,26 @@ class Upkeep(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.cache = Cache(self.folder / "cache")
+        self.cache = Cache(self.new_cache())
         self.cache.prepare()
         self.long_open = {recipe.id: self.cache.space(recipe) for recipe in RECIPES}
         for recipe in RECIPES:
             for version, numbers in enumerate((range(8), range(4, 12), [*range(4), *range(8, 12)])):
                 put(self.cache, numbers, version, recipe=recipe)
         commit(self.cache, range(10), recipes=RECIPES)
+
+    def new_cache(self) -> Path | str:
+        return self.folder / "cache"
+
+    def shard_paths(self) -> list[Path]:
+        """All that are committed, by name."""
+        return sorted(self.cache.root.glob("spaces/*/shards/*-*[5t]"))
+
+    def damage(self, shard: Path, position: int) -> None:
+        flip(shard, position)
+
+    def at_step(self, number: int, act: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
+        return at_step(number, act)
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -85,7 +98,7 @@ class Upkeep(RuleBasedStateMachine):
         seen: dict[Row, bytes] = {}
         number_of = {key.tobytes(): number for number, key in zip(UNIVERSE, keys_of(UNIVERSE), strict=True)}
         for recipe in RECIPES:
-            for path in sorted((self.cache.root / "spaces" / recipe.id / "shards").glob("*-*[5t]")):
+            for path in (path for path in self.shard_paths() if path.parts[-3] == recipe.id):
                 whole = open_shard(path).features()
                 ends = np.arange(len(whole) + 1) if whole.offsets is None else whole.offsets
                 for row, key in enumerate(whole.keys):
@@ -96,7 +109,8 @@ class Upkeep(RuleBasedStateMachine):
     def wanted(self) -> set[Row]:
         """What the states of all sets refer to."""
         rows: set[Row] = set()
-        for path in self.cache.root.glob("sets/*/????????????????"):
+        home = self.cache.home
+        for path in (folder / name for folder in home.set_paths() for name in home.state_names(folder)):
             features = self.cache.open_set(path.parent.name, path.name)
             numbers = [int(id.removeprefix("row ")) for id in features.samples.column("id").to_pylist()]
             rows |= {(ref.space, number) for ref in features.features for number in numbers}
@@ -161,7 +175,7 @@ class Upkeep(RuleBasedStateMachine):
         def die() -> None:
             raise Killed
 
-        with contextlib.suppress(Killed), at_step(step, die):
+        with contextlib.suppress(Killed), self.at_step(step, die):
             self.upkeep(what)
         assert self.read(rows) == before
 
@@ -169,7 +183,7 @@ class Upkeep(RuleBasedStateMachine):
     def look_after_twice_at_once(self, what: str, other: str, step: int) -> None:
         rows = self.wanted()
         before = self.read(rows)
-        with at_step(step, lambda: self.upkeep(other)):
+        with self.at_step(step, lambda: self.upkeep(other)):
             self.upkeep(what)
         assert self.read(rows) == before
 
@@ -177,7 +191,7 @@ class Upkeep(RuleBasedStateMachine):
     def look_after_beside_a_writer(self, what: str, step: int, numbers: list[int], recipe: Any) -> None:
         rows = self.wanted()
         before = self.read(rows)
-        with at_step(step, lambda: put(self.cache, numbers, 7, recipe=recipe)):
+        with self.at_step(step, lambda: put(self.cache, numbers, 7, recipe=recipe)):
             self.upkeep(what)
         after = self.read(rows)
         written = {(recipe.id, number) for number in numbers}  # of these the writer itself may be first now
@@ -188,7 +202,7 @@ class Upkeep(RuleBasedStateMachine):
         self, what: str, step: int, numbers: list[int], recipe: Any
     ) -> None:
         everything = self.read(set(self.naive()))
-        with at_step(step, lambda: self.commit_a_set(numbers, "late", recipe)):
+        with self.at_step(step, lambda: self.commit_a_set(numbers, "late", recipe)):
             self.upkeep(what)
         wanted = self.wanted()
         assert self.read(wanted) == {row: everything[row] for row in wanted}
@@ -197,9 +211,9 @@ class Upkeep(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 99), position=st.integers(0, 4000))
     def rot_and_repair(self, choice: int, position: int) -> None:
         """One shard rots: its rows may be lost, until the next extract; no other may, and none is wrong."""
-        paths = sorted(self.cache.root.glob("spaces/*/shards/*-*[5t]"))
+        paths = self.shard_paths()
         path = paths[choice % len(paths)]
-        flip(path, position % path.stat().st_size)
+        self.damage(path, position % path.stat().st_size)
         self.upkeep("repair")
         left = self.naive()
         assert self.read(set(left)) == left

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from .servers import new_bucket, s3_server
+
+# The helpers of these tests serve those of buckets as well.
+HELPERS = [str(Path(__file__).parents[1] / name) for name in ("cache", "property")]
+sys.path += HELPERS
 
 
 @pytest.fixture(scope="session")

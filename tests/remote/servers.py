@@ -46,7 +46,7 @@ def s3_server() -> Iterator[dict[str, str]]:
         }
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def new_bucket(endpoint: str | None = None) -> str:

@@ -11,6 +11,7 @@ from headstart.api.pipelines import run_pipeline
 from headstart.api.prediction import evaluate, export, load_module, load_run, predict, runs
 from headstart.api.reporting import report
 from headstart.api.retrieval import search
+from headstart.api.sharing import pull, push
 from headstart.api.tuning import fine_tune
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "predict",
     "prepare_backbone",
     "project",
+    "pull",
+    "push",
     "rank",
     "report",
     "run_pipeline",

@@ -74,7 +74,10 @@ def extract(
     device: shared.Device = "auto",
     runtime: shared.Runtime = "auto",
     batch_size: shared.BatchSize = None,
-    workers: shared.Workers = None,
+    workers: shared.WorkerRange = None,
+    engine: shared.Engine = "local",
+    ray_address: shared.RayAddress = None,
+    gpus_per_worker: shared.GpusPerWorker = None,
     offline: shared.Offline = False,
 ) -> "FeatureSet":
     """Run a frozen backbone once over a data set and keep its features.

@@ -106,6 +106,7 @@ def fit_head(
         str | Sequence[str] | None,
         Option("l2, standardise, pca=K and whiten=K, with commas between.", metavar="STEPS"),
     ] = None,
+    neighbours: shared.Neighbours = "exact",
     params: Annotated[
         Mapping[str, Any] | None,
         Option(

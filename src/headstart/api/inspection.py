@@ -29,6 +29,7 @@ def audit(
     ] = None,
     threshold: Annotated[float, Option("Cosine from which two samples are near-duplicates.")] = 0.99,
     outlier_z: Annotated[float, Option("Robust deviations from which a sample is an outlier.")] = 3.5,
+    neighbours: shared.Neighbours = "exact",
     corrections: shared.Corrections = None,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,
@@ -96,6 +97,7 @@ def project(
     vectors: Annotated[
         bool | None, Option("With --to: write the features as well. Default: not for atlas.")
     ] = None,
+    neighbours: shared.Neighbours = "exact",
     overwrite: shared.Overwrite = False,
     cache: shared.CacheDir = None,
     trust: shared.Trust = None,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from headstart.errors import ConfigError
 from headstart.options import Option, Positive, Range, Seed, StrPath
@@ -77,7 +77,13 @@ _BACKBONE = (
 
 CacheDir = Annotated[
     StrPath | None,
-    Option("The cache. Default: $HEADSTART_CACHE, else yours.", None, "DIR", "--cache", reads=check_path),
+    Option(
+        "The cache: a folder, or s3://, gs:// or az://BUCKET/PREFIX. Default: $HEADSTART_CACHE, else yours.",
+        None,
+        "DIR",
+        "--cache",
+        reads=check_path,
+    ),
 ]
 Overwrite = Annotated[bool, Option("Replace what lies there.")]
 Trust = Annotated[
@@ -92,7 +98,8 @@ Data = Annotated[
     Any,
     Option(
         "Folder of images or text files, table (CSV, TSV, JSON, Parquet, Arrow, text; - reads one from standard "
-        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME.",
+        "input), split files, IDX or npz arrays, WebDataset tars, a saved data set, or hf:NAME; most of these also "
+        "at s3://, gs://, az:// or, named one by one, https://.",
         metavar="DATA",
         is_argument=True,
         reads=check_data,
@@ -116,6 +123,10 @@ Backbones = Annotated[
         metavar="SPEC",
         repeats=True,
     ),
+]
+Neighbours = Annotated[
+    Literal["exact", "approximate"],
+    Option("approximate: on more than 200,000 rows by faiss; its recall is measured and said."),
 ]
 OneTap = Annotated[str | None, Option("Which feature of the set.")]
 OneBackbone = Annotated[str | None, Option("Which feature of the set.")]
@@ -305,4 +316,29 @@ BatchSize = Annotated[Positive | None, Option("Samples a batch; changes no featu
 Workers = Annotated[
     Annotated[int, Range(ge=1, le=256)] | None,
     Option("Processes that share the work. Default: one a GPU, one on a CPU.", COMPUTING, "N"),
+]
+WorkerRange = Annotated[
+    int | str | None,
+    Option(
+        "Processes that share the work. Default: one a GPU, one on a CPU; of a cluster one per node or GPU. There "
+        "MIN:MAX adds workers while there is work for them.",
+        COMPUTING,
+        "N|MIN:MAX",
+    ),
+]
+Engine = Annotated[
+    str, Option("Where to compute: local, or ray: a Ray cluster whose nodes share the cache.", COMPUTING)
+]
+RayAddress = Annotated[
+    str | None,
+    Option(
+        "The cluster that --engine ray joins; auto finds one on this machine. Default: one is started, and stopped "
+        "at the end.",
+        COMPUTING,
+        "HOST:PORT",
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    Option("Of each worker on a cluster; 0.5 lets two share one. Default: none.", COMPUTING, "N"),
 ]

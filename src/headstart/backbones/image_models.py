@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK
+from headstart.backbones.byte_images import byte_pixels, sends_bytes
 from headstart.backbones.described_images import plain_images
 from headstart.backbones.freezing import grad_context, n_parameters
 from headstart.backbones.images import CPU_IMAGES, GPU_IMAGES, PIXELS, prepare_images
@@ -56,6 +57,8 @@ class FrozenImageModel:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self.module = module
         self._transform, self._processor = transform, processor
+        # A GPU gets bytes: readers write a quarter, and so does the bus.
+        self._bytes = byte_pixels(processor or transform, transform) if sends_bytes(module) else None
         self._read, self._read_blocks = read, read_blocks
         self.blocks = blocks
         parameter = next(module.parameters())
@@ -68,16 +71,20 @@ class FrozenImageModel:
         self, payloads: Sequence[Payload], changes: Sequence[Change | None] | None = None
     ) -> list[Any | SampleError]:
         """Decoded and transformed images, or the reason why one cannot be."""
-        return prepare_images(payloads, changes, self._transform)
+        return prepare_images(
+            payloads, changes, self._transform if self._bytes is None else self._bytes.prepare
+        )
 
     def length(self, prepared: Any) -> int:
         """All images cost the same."""
         return 1
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Transformed images as one batch (B, 3, H, W), channels last in memory."""
+        """Images as one batch (B, 3, H, W), channels last in memory: transformed, or bytes still."""
         import torch
 
+        if self._bytes is not None:
+            return {PIXELS: self._bytes.batch(prepared)}
         return {PIXELS: torch.stack(list(prepared)).to(memory_format=torch.channels_last)}
 
     def plain(self) -> PlainInputs | None:
@@ -86,7 +93,12 @@ class FrozenImageModel:
 
     def forward(self, batch: Mapping[str, torch.Tensor], reads: Collection[str] = AT_END) -> Activations:
         """Run the model over a batch of transformed images."""
-        pixels = batch[PIXELS].to(self._dtype)
+        import torch
+
+        pixels = batch[PIXELS]
+        if self._bytes is not None and pixels.dtype == torch.uint8:
+            pixels = self._bytes.numbers(pixels)
+        pixels = pixels.to(self._dtype)
         layers = [name for name in reads if name.startswith(BLOCK)]
         with grad_context(self.module):
             if layers:

@@ -36,13 +36,21 @@ class PlainTransform:
 
     def __call__(self, image: Image.Image) -> Pixels:
         """The pixels that a model takes."""
+        return self.numbers_of(np.ascontiguousarray(np.asarray(self.pictured(image)).transpose(2, 0, 1)))
+
+    def pictured(self, image: Image.Image) -> Image.Image:
+        """The picture as a model takes it, in bytes still."""
         for step, settings in self._steps:
             image = step(image, **settings)
-        pixels = self._scale(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)), self._by)
+        return image
+
+    def numbers_of(self, pixels: NDArray[np.uint8]) -> Pixels:
+        """Bytes (3, H, W), scaled and normalised."""
+        numbers = self._scale(pixels, self._by)
         if self._normalize:
-            pixels -= self._normalize["mean"]
-            pixels /= self._normalize["std"]
-        return pixels
+            numbers -= self._normalize["mean"]
+            numbers /= self._normalize["std"]
+        return numbers
 
 
 class PlainImages:

@@ -18,7 +18,7 @@ from headstart.backbones.image_models import FrozenImageModel, LibraryBackbone
 from headstart.backbones.portable import Portable, reading_of
 from headstart.backbones.weights import load_into, read_state_dict
 from headstart.errors import BackboneError, ConfigError, first_line
-from headstart.network import forbid_network, hub_is_reachable
+from headstart.network import forbid_hub, hub_is_reachable
 from headstart.types import AT_END, Activations, BackboneInfo, Positions
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class TimmBackbone(LibraryBackbone):
             if given is None and self._options.offline:
                 self._check_local()
             elif given is None and not hub_is_reachable():
-                forbid_network()
+                forbid_hub()
             model = timm.create_model(self._name, pretrained=given is None, **self._model_arguments())
         if given is not None:
             self._fill(model, given)

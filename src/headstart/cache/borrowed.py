@@ -30,10 +30,10 @@ class BorrowingSpace(Space):
         super().__init__(path, recipe)
         self._lender = lender
 
-    def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def held(self, keys: NDArray[np.uint8], recent: bool = False) -> NDArray[np.bool_]:
         """Which keys, shape (N, 16), have a row in either; shape (N,)."""
-        held = super().held(keys)
-        held[~held] = self._lender.held(keys[~held])
+        held = super().held(keys, recent)
+        held[~held] = self._lender.held(keys[~held], recent)
         return held
 
     def n_tokens(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:

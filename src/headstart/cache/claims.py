@@ -16,18 +16,57 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Protocol, Self
 
 from headstart.cache.layout import check_no_link
 from headstart.files import PARTIAL, make_directory, read_start, storage_errors
 
 HEARTBEAT = 5.0  # seconds
 SILENCE = 30.0  # seconds after which a writer is taken for dead
-_LIVE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)\.live")
+LIVE_NAME = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)\.live")
 _HINT = re.compile(r".+\.live|[0-9a-f]{2}(\.[0-9a-f]+\.stale)?")
+
+
+class Claims(Protocol):
+    """One writer's claims on the buckets of one space; a context manager."""
+
+    mine: set[int]
+
+    @property
+    def name(self) -> str:
+        """By which other processes know this writer."""
+
+    def is_live(self, name: str) -> bool:
+        """Whether a writer of that name says, in this very cache, that it is at work."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def take_all(self, buckets: Sequence[int]) -> list[int]:
+        """Claim buckets, from nobody or from writers that are dead or silent; those that are claimed now."""
+
+    def release(self, buckets: Iterable[int]) -> None:
+        """Give buckets back, once their rows are committed."""
+
+    def owner(self, bucket: int) -> str | None:
+        """Host and process of whoever claims a bucket."""
+
+    def is_abandoned(self, bucket: int) -> bool:
+        """Whether a claim's writer is dead, or has been silent for half a minute."""
+
+    def has_company(self) -> bool:
+        """Whether another writer is at work in this space."""
+
+    def claimed(self, bucket: int) -> bool:
+        """Whether any other writer has a claim on a bucket, fresh or not."""
+
+    def now(self) -> float:
+        """The clock of where the space lies, in seconds since the epoch."""
 
 
 class ClaimBoard:
@@ -57,6 +96,22 @@ class ClaimBoard:
         with contextlib.suppress(OSError):
             self._live.unlink()
 
+    @property
+    def name(self) -> str:
+        """By which other processes know this writer."""
+        return self._live.name
+
+    def is_live(self, name: str) -> bool:
+        """Whether a writer of that name says, in this very cache, that it is at work."""
+        try:
+            return read_start(self.folder / name).decode("ascii", errors="replace") == name
+        except OSError:
+            return False
+
+    def take_all(self, buckets: Sequence[int]) -> list[int]:
+        """Claim buckets, from nobody or from writers that are dead or silent; those that are claimed now."""
+        return [bucket for bucket in buckets if self.take(bucket)]
+
     def take(self, bucket: int) -> bool:
         """Claim a bucket, from nobody or from a writer that is dead or silent; False if another is at it."""
         claim = self._path(bucket)
@@ -77,7 +132,7 @@ class ClaimBoard:
     def owner(self, bucket: int) -> str | None:
         """``host.pid`` of whoever claims a bucket."""
         try:
-            match = _LIVE.fullmatch(read_start(self._path(bucket)).decode("ascii", errors="replace"))
+            match = LIVE_NAME.fullmatch(read_start(self._path(bucket)).decode("ascii", errors="replace"))
         except OSError:
             return None
         return f"{match['host'].rpartition('-')[0]}, process {match['pid']}" if match else "unknown"
@@ -136,8 +191,7 @@ class ClaimBoard:
     def _sweep(self) -> None:
         """Remove what dead writers of this host left behind."""
         for live in self.folder.glob("*.live"):
-            match = _LIVE.fullmatch(live.name)
-            if match and match["host"] == host_name() and not _is_running(int(match["pid"])):
+            if is_dead_here(live.name):
                 with contextlib.suppress(OSError):
                     live.unlink()
 
@@ -176,14 +230,20 @@ def _is_abandoned(claim: Path, now: float) -> bool:
     """Whether the writer of a claim, or of a live file, is dead or silent."""
     try:
         touched = claim.stat().st_mtime
-        match = _LIVE.fullmatch(read_start(claim).decode("ascii", errors="replace"))
+        match = LIVE_NAME.fullmatch(read_start(claim).decode("ascii", errors="replace"))
     except OSError:
         return True
-    if match and match["host"] == host_name() and not _is_running(int(match["pid"])):
+    if match and is_dead_here(match[0]):
         return True
     # Silent as well if it is from the future: the clock went back, and a live writer would have
     # touched it since.
     return abs(now - touched) > SILENCE
+
+
+def is_dead_here(live: str) -> bool:
+    """Whether a writer, by the name of its live file, was a process of this host that runs no more."""
+    match = LIVE_NAME.fullmatch(live)
+    return match is not None and match["host"] == host_name() and not _is_running(int(match["pid"]))
 
 
 def host_name() -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain
@@ -21,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.cache.corrections import ENTRY, FILE, LINEAGE, KeptCorrections
+from headstart.cache.home import in_force
 from headstart.cache.layout import PLAIN_SET, SET_FORMAT, check_no_link
-from headstart.cache.set_state import failures_to_jsonl, in_force
+from headstart.cache.set_state import failures_to_jsonl
 from headstart.cache.sets import FeatureSet
 from headstart.cache.store import Cache
 from headstart.files import (
@@ -40,7 +39,6 @@ ROWS_PER_GROUP = 65_536
 MEASURED = "measured"
 """What an extraction measured of itself; like the time not part of a set's digest."""
 NOT_DIGESTED = (MEASURED, LINEAGE)
-TURN_SECONDS, TURN_POLL = 5.0, 0.02
 
 
 class SampleRows(Protocol):
@@ -103,13 +101,8 @@ def commit_set(
                 sync_directory(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    with turn(folder):
-        current = in_force(folder)
-        if replaces is not ... and current not in (replaces, digest):
-            return None
-        if current != digest:
-            write_durably(folder / "current", digest.encode("ascii") + b"\n")
-    return cache.open_set(name)
+    cache.home.publish_state(folder / digest)
+    return cache.open_set(name) if cache.home.swap_current(folder, digest, replaces) else None
 
 
 def _is_in_force(
@@ -119,29 +112,6 @@ def _is_in_force(
     current = in_force(folder)
     with tempfile.TemporaryDirectory() as scratch:
         return current is not None and _write(Path(scratch), samples, info, failures) == current
-
-
-@contextlib.contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """Let one process at a time look at ``current`` and replace it.
-
-    A claim like those on buckets: it only spares the others a lost update, nobody waits longer than
-    `TURN_SECONDS` for a process that died with it, and where it cannot be made it is gone without.
-    """
-    claim = folder / "current.claim"
-    for _ in range(int(TURN_SECONDS / TURN_POLL)):
-        try:
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            time.sleep(TURN_POLL)
-        except OSError:
-            break
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # nothing may be written here: then it was not made either
-            claim.unlink()
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -15,7 +15,7 @@ from headstart.cache.recipe import NUMERICS, Recipe
 from headstart.cache.space import Space
 from headstart.contracts import Progress, ShardFormat
 from headstart.errors import MismatchError
-from headstart.keys import KEY_BYTES, first_occurrences, pack
+from headstart.keys import KEY_BYTES, first_occurrences
 from headstart.progress import shown
 from headstart.types import Features
 
@@ -49,7 +49,7 @@ def imported_recipe(backbone: str, dtype: np.dtype[np.floating]) -> Recipe:
     )
 
 
-def imported_keys(name: str, ids: Sequence[str]) -> NDArray[np.uint8]:
+def imported_keys(name: str, ids: Iterable[str]) -> NDArray[np.uint8]:
     """Keys of samples of which nothing but an id is known, shape (N, 16); "0" of one set is not "0" of another.
 
     Examples
@@ -58,12 +58,12 @@ def imported_keys(name: str, ids: Sequence[str]) -> NDArray[np.uint8]:
     'ca952a6bed87a7491db1b103c479d959'
     """
     start = blake2b(b"imported\0" + name.encode("utf-8") + b"\0", digest_size=KEY_BYTES)
-    digests = []
+    digests = bytearray()  # and no list of them: each would take four times its bytes
     for one in ids:
         digest = start.copy()
         digest.update(one.encode("utf-8"))
-        digests.append(digest.digest())
-    return pack(digests)
+        digests += digest.digest()
+    return np.frombuffer(digests, dtype=np.uint8).reshape(-1, KEY_BYTES)
 
 
 def check_imported(space: Space, keys: NDArray[np.uint8], matrix: Matrix, progress: Progress) -> None:
@@ -95,8 +95,9 @@ def fill_imported(
     progress: Progress,
 ) -> int:
     """Commit those rows of a matrix that was checked which the space does not hold; how many they were."""
-    fresh = ~space.held(keys)
-    fresh &= np.isin(np.arange(len(keys)), first_occurrences(keys))
+    fresh = np.zeros(len(keys), dtype=bool)
+    fresh[first_occurrences(keys)] = True
+    fresh &= ~space.held(keys)
     if not fresh.any():
         return 0
     with shown(progress, "importing", int(fresh.sum())):

@@ -50,6 +50,13 @@ class Index:
             shard[rows], row[rows] = self.shard[positions], self.row[positions]
         return shard, row, found
 
+    def holds(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which keys it has, shape (N,)."""
+        found = np.zeros(len(keys), dtype=bool)
+        for rows in slices(len(keys) if len(self) else 0):
+            found[rows] = search(self.hi, self.lo, keys[rows])[1]
+        return found
+
     def extended(self, new: Mapping[str, NDArray[np.uint8]]) -> Index:
         """The index with more shards, given the keys of each, shape (n, 16).
 

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from headstart.arrow import codes_by_name, column_of, keys_from_arrow
 from headstart.backbones.pooling import PLACES, canonical_tap, display_tap, is_ragged
 from headstart.cache.corrections import Correction, read_corrections
-from headstart.cache.layout import STATE_NAME
+from headstart.cache.open_home import home_of
 from headstart.errors import ConfigError, CorruptShardError, DataError
-from headstart.files import read_start
 from headstart.keys import KEY_BYTES
 from headstart.notebook import html_facts
 from headstart.options import did_you_mean
@@ -52,9 +51,9 @@ class SetState:
         return self.path.name
 
     @property
-    def cache(self) -> Path:
-        """The root of the cache that it lies in."""
-        return self.path.parents[2]
+    def cache(self) -> str | Path:
+        """The folder, or the address, of the cache that it lies in."""
+        return home_of(self.path.parents[2]).location
 
     @property
     def features(self) -> tuple[FeatureRef, ...]:
@@ -226,6 +225,12 @@ class SetState:
         table = read_samples(self.path, names) if self._table is None else self._table
         return table.select(list(names))
 
+    def groups(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of the samples, a row group at a time: strings of all would be the largest thing in memory."""
+        with open_samples(self.path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=list(names), use_threads=False)
+
     @property
     def column_names(self) -> list[str]:
         """The names of the columns of `samples`."""
@@ -265,19 +270,6 @@ def _taken(file: pq.ParquetFile, rows: NDArray[np.int64], names: list[str]) -> I
         start = stop
 
 
-def in_force(folder: Path) -> str | None:
-    """The digest that the ``current`` of a set's folder names, whether there is such a state or not."""
-    try:
-        return read_start(folder / "current").decode("utf-8").strip()
-    except (OSError, ValueError):
-        return None
-
-
-def state_names(folder: Path) -> list[str]:
-    """The digests of all states in a set's folder, sorted."""
-    return sorted(path.name for path in folder.glob("*") if STATE_NAME.fullmatch(path.name))
-
-
 @contextlib.contextmanager
 def open_samples(folder: Path) -> Iterator[pq.ParquetFile]:
     """The table of samples in a state's folder."""
@@ -296,20 +288,17 @@ def read_samples(folder: Path, names: Sequence[str] | None) -> pa.Table:
 
 
 def read_splits(features: SetState) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,).
-
-    A row group at a time: the strings of all splits would be the largest thing in memory.
-    """
+    """The keys of a set, shape (N, 16), and the split of each as an index into ``SPLITS``, shape (N,)."""
     with open_samples(features.path) as file:
-        keys = np.empty((file.metadata.num_rows, KEY_BYTES), dtype=np.uint8)
-        splits = np.empty(len(keys), dtype=np.int8)
-        start = 0
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number, columns=["key", "split"], use_threads=False)
-            rows = slice(start, start + group.num_rows)
-            keys[rows] = keys_from_arrow(group.column("key"))
-            splits[rows] = codes_by_name(group.column("split"), SPLITS)
-            start += group.num_rows
+        n_rows = file.metadata.num_rows
+    keys = np.empty((n_rows, KEY_BYTES), dtype=np.uint8)
+    splits = np.empty(n_rows, dtype=np.int8)
+    start = 0
+    for group in features.groups(["key", "split"]):
+        rows = slice(start, start + group.num_rows)
+        keys[rows] = keys_from_arrow(group.column("key"))
+        splits[rows] = codes_by_name(group.column("split"), SPLITS)
+        start += group.num_rows
     return keys, splits
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from headstart.cache.formats import open_shard, take
 from headstart.cache.layout import SHARD_NAME, check_no_link
 from headstart.cache.memos import FingerprintMemo
+from headstart.cache.open_home import home_of
 from headstart.contracts import ShardFormat, ShardReader
 from headstart.errors import CorruptShardError
 from headstart.files import CLOCK_TICK_NS, content_digest, fingerprint, write_durably
@@ -25,6 +28,7 @@ from headstart.types import Features
 
 DIGEST_BYTES = 8
 ROWS_AT_A_TIME = 16_384
+REMEMBERED_TOGETHER = 64  # shards; a command that dies has that many checked for nothing
 
 
 class DigestCheck:
@@ -32,6 +36,20 @@ class DigestCheck:
 
     def __init__(self) -> None:
         self.memo = FingerprintMemo(machine_dir() / "shards")
+        self._waiting: list[tuple[bytes, bytes]] | None = None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Remember the shards that are checked meanwhile in few writes: each is flushed to the disk."""
+        if self._waiting is not None:
+            yield
+            return
+        self._waiting = []
+        try:
+            yield
+        finally:
+            self._write()
+            self._waiting = None
 
     def check(self, path: Path, again: bool = False) -> None:
         """Compare a shard with its name, and read its numbers, unless this machine has done so before.
@@ -66,11 +84,18 @@ class DigestCheck:
     def _remember(self, stat: os.stat_result, digest: str) -> None:
         if max(stat.st_mtime_ns, stat.st_ctime_ns) > time.time_ns() - CLOCK_TICK_NS:
             return  # so young that it could change again and keep its times
-        value = bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
-        self.memo.remember(pack([fingerprint(stat)]), pack([value]))
+        checked = fingerprint(stat), bytes.fromhex(digest).ljust(KEY_BYTES, b"\0")
+        if self._waiting is None:
+            self.memo.remember(*(pack([part]) for part in checked))
+            return
+        self._waiting.append(checked)
+        if len(self._waiting) >= REMEMBERED_TOGETHER:
+            self._write()
 
-
-LISTINGS = 5  # how often a reader lists the shards again before it gives up
+    def _write(self) -> None:
+        if self._waiting:
+            self.memo.remember(*map(pack, zip(*self._waiting, strict=True)))
+            self._waiting.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +114,12 @@ class ShardFolder:
         self.shards_dir = shards_dir
         self.carried = carried
         self.digests = DigestCheck()
+        self.home = home_of(shards_dir.parents[2])
         self._readers: dict[str, ShardReader] = {}
 
-    def shard_names(self) -> list[str]:
-        """The committed shards, sorted; the directory is the truth.
-
-        A listing of many files is not one moment: while `compact` replaces a shard, one listing may
-        miss both the old one and the new one. Two that agree miss nothing.
-        """
-        found = list_shards(self.shards_dir)
-        for _ in range(LISTINGS):
-            before, found = found, list_shards(self.shards_dir)
-            if before == found:
-                break
-        return found
+    def shard_names(self, recent: bool = False) -> list[str]:
+        """The committed shards, sorted; what is listed is the truth. See `Home.shard_names`."""
+        return self.home.shard_names(self.shards_dir, recent)
 
     def reader(self, name: str) -> ShardReader:
         """An opened shard, whose digest this machine has checked once.
@@ -111,15 +128,25 @@ class ShardFolder:
         process compacted or repaired the space.
         """
         if name not in self._readers:
-            path = self.shards_dir / name
-            self.digests.check(path)
-            reader = open_shard(path)
-            if reader.recipe != self.carried:
-                raise CorruptShardError(
-                    f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
-                )
-            self._readers[name] = reader
+            self.home.fetch_shards(self.shards_dir, [name])
+            try:
+                self._readers[name] = self._opened(name)
+            except CorruptShardError:
+                if not self.home.is_renewed(self.shards_dir / name):
+                    raise
+                self.home.fetch_shards(self.shards_dir, [name])
+                self._readers[name] = self._opened(name)
         return self._readers[name]
+
+    def _opened(self, name: str) -> ShardReader:
+        path = self.shards_dir / name
+        self.digests.check(path)
+        reader = open_shard(path)
+        if reader.recipe != self.carried:
+            raise CorruptShardError(
+                f"{path} carries another recipe than its space; `headstart cache verify --repair` drops it"
+            )
+        return reader
 
     def close_shards(self) -> None:
         """Drop all opened shards."""
@@ -132,6 +159,7 @@ class ShardFolder:
         content = shard_format.encode(in_order, self.carried)
         name = f"{in_order.keys[0, 0]:02x}-{content_digest(content)}{shard_format.suffix}"
         write_durably(self.shards_dir / name, content)
+        self.home.publish(self.shards_dir / name)
         return CommittedShard(self.shards_dir / name, len(features), len(content))
 
 
@@ -140,17 +168,6 @@ def _is_finite(values: NDArray[np.floating[Any]]) -> bool:
     exponent: Any = np.uint16(0x7C00) if values.dtype == np.float16 else np.uint32(0x7F800000)
     bits: NDArray[Any] = values.view(exponent.dtype)
     return not any((bits[rows] & exponent == exponent).any() for rows in slices(len(bits), ROWS_AT_A_TIME))
-
-
-def list_shards(folder: Path) -> list[str]:
-    """The names of the shards in a folder, sorted, as one listing sees them; none if there is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                entry.name for entry in entries if SHARD_NAME.fullmatch(entry.name) and entry.is_file()
-            )
-    except FileNotFoundError:
-        return []
 
 
 def _in_order(features: Features) -> Features:

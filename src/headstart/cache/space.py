@@ -6,21 +6,26 @@ import contextlib
 import datetime
 import json
 import os
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import host_name
+from headstart.cache.claims import Claims, host_name
+from headstart.cache.home import LISTINGS
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import check_no_link
+from headstart.cache.open_home import home_at
 from headstart.cache.recipe import Recipe
 from headstart.cache.rows import RowLocations, StoredRows, locate, runs
-from headstart.cache.shards import LISTINGS, ShardFolder
+from headstart.cache.shards import ShardFolder
 from headstart.cache.token_counts import TokenCounts
 from headstart.errors import CorruptShardError, MismatchError, StorageError
 from headstart.files import make_directory, read_json, sweep_partials, write_durably, write_json
+from headstart.keys import ROWS_AT_ONCE
 from headstart.types import Features
 
 KEPT_LINES = 1000  # in a file of uses; gc trims it
@@ -30,6 +35,15 @@ FOLDERS = ("shards", "claims", "uses", "known", "tokens")
 
 class ForeignIndexError(CorruptShardError):
     """The saved index said what is not in the shards; it is deleted, or at least not used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """Which of some keys were held, as an index of some shards had it."""
+
+    keys: weakref.ref[NDArray[np.uint8]]
+    shards: tuple[str, ...]
+    found: NDArray[np.bool_]
 
 
 class Space(ShardFolder):
@@ -44,10 +58,11 @@ class Space(ShardFolder):
         self._tokens = TokenCounts(path / "tokens")  # how long texts were before they were cut
         self._index: Index | None = None
         self._saved: tuple[str, ...] = ()
+        self._lookup: _Lookup | None = None
 
-    def __reduce__(self) -> tuple[type[Space], tuple[Path, Recipe]]:
-        # Another process opens it anew: what is open here would be copied whole.
-        return Space, (self.path, self.recipe)
+    def __reduce__(self) -> tuple[Callable[[str | Path, Recipe], Space], tuple[str | Path, Recipe]]:
+        # Another process, on another machine maybe, opens it anew: what is open here would be copied whole.
+        return space_at, (self.home.location, self.recipe)
 
     @property
     def id(self) -> str:
@@ -61,11 +76,22 @@ class Space(ShardFolder):
         """Make the folders and write ``recipe.json`` if this is a new space."""
         self.check_writable()
         make_directory(self.path)
-        target = self.path / "recipe.json"
-        if not target.exists():
-            write_json(target, dict(self.recipe.entries))
+        self._describe()
         make_directory(self.shards_dir)
         sweep_partials(self.shards_dir)
+
+    def _describe(self) -> None:
+        target = self.path / "recipe.json"
+        for _ in range(LISTINGS):  # a copy of a bucket's may be tidied away just now
+            if not target.exists():
+                write_json(target, dict(self.recipe.entries))
+            with contextlib.suppress(FileNotFoundError):
+                self.home.publish(target)
+                return
+
+    def claims(self) -> Claims:
+        """What a writer claims in it; a context manager."""
+        return self.home.claims(self.claims_dir)
 
     def check_writable(self) -> None:
         """Refuse to write where a link leads elsewhere; see `check_no_link`."""
@@ -89,9 +115,11 @@ class Space(ShardFolder):
                 os.write(descriptor, line.encode("ascii"))
             finally:
                 os.close(descriptor)
+            self.home.publish_hint(folder / f"{host_name()}.jsonl")
 
     def n_tokens(self, keys: NDArray[np.uint8]) -> NDArray[np.int64]:
         """How many tokens the texts of keys had before they were cut, shape (N,); see `TokenCounts`."""
+        self.home.refresh_hints(self._tokens.folder)
         return TokenCounts(self._tokens.folder).lookup(keys)  # anew: other processes write there, too
 
     def note_tokens(self, keys: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
@@ -99,16 +127,20 @@ class Space(ShardFolder):
         with contextlib.suppress(OSError, StorageError):
             self.check_writable()
             self._tokens.remember(keys, counts)
+            self.home.publish_hint(self._tokens.folder)
 
     # The index
 
-    def refresh(self) -> Index:
-        """List the shards again and bring the index up to date."""
-        for _ in range(LISTINGS):
+    def refresh(self, recent: bool = False) -> Index:
+        """List the shards again and bring the index up to date.
+
+        With ``recent``, a listing of a moment ago will do: of a bucket each one is a request.
+        """
+        for attempt in range(LISTINGS):
             # A shard that is gone since it was listed was compacted. Its rows may be in one that came
             # after the listing, so without another look a held key would be taken for missing.
             with contextlib.suppress(FileNotFoundError):
-                self._index = self._up_to_date(self.shard_names())
+                self._index = self._up_to_date(self.shard_names(recent and not attempt))
                 return self._index
         raise self._disappearing()
 
@@ -121,14 +153,18 @@ class Space(ShardFolder):
             index = empty_index()
             self.close_shards()
         new = sorted(set(present).difference(index.shards))
-        return index.extended({name: np.asarray(self.reader(name).keys()) for name in new}) if new else index
+        if not new:
+            return index
+        self.home.fetch_shards(self.shards_dir, new)
+        with self.digests.together():
+            return index.extended({name: np.asarray(self.reader(name).keys()) for name in new})
 
     def _disappearing(self) -> StorageError:
         return StorageError(f"the shards of {self.path} keep disappearing; run the command again")
 
     def distrust_index(self) -> None:
         """Index the shards themselves from now on, whatever was saved of them."""
-        self._index, self._saved = empty_index(), ()
+        self._index, self._saved, self._lookup = empty_index(), (), None
 
     def save_index(self) -> None:
         """Keep the index for the next process, if it covers more than the one that is kept."""
@@ -140,9 +176,22 @@ class Space(ShardFolder):
 
     # Rows
 
-    def held(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which keys, shape (N, 16), have a row here; shape (N,)."""
-        return self.refresh().locate(keys)[2]
+    def held(self, keys: NDArray[np.uint8], recent: bool = False) -> NDArray[np.bool_]:
+        """Which keys, shape (N, 16), have a row here; shape (N,). For ``recent`` see `refresh`."""
+        index = self.refresh(recent)
+        if len(keys) < ROWS_AT_ONCE:
+            return index.holds(keys)
+        known = self._lookup  # a command asks several times which of its millions of samples are here
+        if known is None or known.keys() is not keys or not set(known.shards) <= set(index.shards):
+            found = index.holds(keys)
+        elif known.shards == index.shards:
+            return known.found.copy()
+        else:  # what came since can only add to it
+            found = known.found.copy()
+            left = np.flatnonzero(~found)
+            found[left] = index.holds(keys[left])
+        self._lookup = _Lookup(weakref.ref(keys), index.shards, found)
+        return found.copy()
 
     def gather(self, keys: NDArray[np.uint8]) -> Features:
         """The rows of keys, in their order; dense or ragged as the space is. See `rows`."""
@@ -175,6 +224,7 @@ class Space(ShardFolder):
         if len(places) != len(keys):
             raise MismatchError(f"space {self.id} lacks {len(keys) - len(places)} of {len(keys)} features")
         shards = {}
+        self.home.fetch_shards(self.shards_dir, [places.names[number] for number, _, _ in runs(places.shard)])
         for number, start, stop in runs(places.shard):
             shards[number] = self.reader(places.names[number]).features()
             there, rows = np.asarray(shards[number].keys), places.row[start:stop]
@@ -191,6 +241,11 @@ class Space(ShardFolder):
         if not shards and places.names:  # no row, as wide as the rows that there are
             shards[0] = self.reader(places.names[0]).features()
         return StoredRows(shards, places)
+
+
+def space_at(location: str | Path, recipe: Recipe) -> Space:
+    """The space of a recipe in a cache, by its folder or address."""
+    return Space(home_at(location).root / "spaces" / recipe.id, recipe)
 
 
 def open_space(path: Path) -> Space:

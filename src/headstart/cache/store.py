@@ -1,33 +1,35 @@
-"""A cache: spaces and sets under one folder, shared by whoever can see it."""
+"""A cache: spaces and sets in one folder or bucket, shared by whoever can see it."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
+from headstart.cache.home import in_force
 from headstart.cache.layout import (
     CACHE_FORMAT,
     SET_FORMAT,
-    SET_NAME,
     SPACE_NAME,
     STATE_NAME,
     check_format,
     check_set_name,
 )
 from headstart.cache.memos import FingerprintMemo, ResolutionMemo
+from headstart.cache.open_home import home_at
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import REPAIR, in_force
+from headstart.cache.set_state import REPAIR
 from headstart.cache.sets import FeatureSet
 from headstart.cache.space import Space, open_space
 from headstart.errors import DataError, FormatError, StorageError
 from headstart.files import make_directory, read_json, write_json
 from headstart.options import did_you_mean
-from headstart.places import default_cache, expanded, machine_dir
+from headstart.places import machine_dir
 
 
 class Cache:
-    """The cache in a folder, which need not exist before the first write.
+    """The cache in a folder, which need not exist before the first write, or in a bucket, by its address.
+
+    ``root`` is where its files lie on this machine, ``location`` what a user calls it.
 
     Raises
     ------
@@ -36,12 +38,19 @@ class Cache:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(expanded(root)) if root is not None else default_cache()
+        self.home = home_at(root)
+        self.root = self.home.root
         self.keys = FingerprintMemo(machine_dir() / "keys")
         self.resolutions = ResolutionMemo(machine_dir() / "resolutions")
         self._check()
 
+    @property
+    def location(self) -> str | Path:
+        """Its folder or address."""
+        return self.home.location
+
     def _check(self) -> None:
+        self.home.refresh_header()
         if self.root.exists() and not self.root.is_dir():
             raise StorageError(f"{self.root} is a file; --cache takes a folder")
         try:
@@ -59,6 +68,7 @@ class Cache:
         make_directory(self.root)
         if not (self.root / "headstart.json").exists():
             write_json(self.root / "headstart.json", {"format": CACHE_FORMAT})
+            self.home.publish(self.root / "headstart.json")
 
     def space(self, recipe: Recipe) -> Space:
         """The space of a recipe, whether it holds anything yet or not."""
@@ -66,7 +76,7 @@ class Cache:
 
     def space_paths(self) -> list[Path]:
         """The folders of all spaces, sorted."""
-        return folders_in(self.root / "spaces", SPACE_NAME)
+        return self.home.space_paths()
 
     def open_space(self, space_id: str) -> Space:
         """A space that exists.
@@ -77,14 +87,15 @@ class Cache:
             There is none of that id.
         """
         path = self.root / "spaces" / space_id
+        if SPACE_NAME.fullmatch(space_id):
+            self.home.refresh_space(path)
         if not SPACE_NAME.fullmatch(space_id) or not path.is_dir():
-            raise DataError(f"there is no space {space_id!r} in {self.root}")
+            raise DataError(f"there is no space {space_id!r} in {self.location}")
         return open_space(path)
 
     def set_names(self) -> list[str]:
         """The names of all sets, sorted."""
-        paths = folders_in(self.root / "sets", SET_NAME)
-        return [path.name for path in paths if (path / "current").exists()]
+        return [path.name for path in self.home.set_paths() if (path / "current").exists()]
 
     def set_dir(self, name: str) -> Path:
         """The folder of a set, which need not exist."""
@@ -98,12 +109,12 @@ class Cache:
         DataError
             There is no such set; the message names those that there are.
         """
-        if not (self.set_dir(name) / "current").exists():
+        if not self.has_set(name):
             names = self.set_names()
             hint = (
                 did_you_mean(name, names) if names else "; there are: none yet; `headstart extract` makes one"
             )
-            raise DataError(f"there is no set {name!r} in {self.root}{hint}")
+            raise DataError(f"there is no set {name!r} in {self.location}{hint}")
         return self.open_state(self.set_dir(name), digest)
 
     def open_state(self, folder: Path, digest: str | None = None) -> FeatureSet:
@@ -115,6 +126,7 @@ class Cache:
                 f"set {folder.name!r} points to {digest[:60]!r}, which names no state; {REPAIR}"
             )
         path = folder / digest
+        self.home.fetch_state(path)
         try:
             info = read_json(path / "set.json")
         except (OSError, StorageError) as error:
@@ -128,10 +140,9 @@ class Cache:
 
     def find_set(self, name: str) -> FeatureSet | None:
         """A set, or None where there is none yet."""
-        return self.open_set(name) if (self.set_dir(name) / "current").exists() else None
+        return self.open_state(self.set_dir(name)) if self.has_set(name) else None
 
-
-def folders_in(parent: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The folders of such a name, sorted."""
-    paths = sorted(parent.iterdir()) if parent.is_dir() else []
-    return [path for path in paths if pattern.fullmatch(path.name) and path.is_dir()]
+    def has_set(self, name: str) -> bool:
+        """Whether there is such a set."""
+        self.home.refresh_set(self.set_dir(name))
+        return (self.set_dir(name) / "current").exists()

@@ -19,6 +19,7 @@ from headstart.cli import (
     reporting,
     runs,
     search,
+    sharing,
     training,
 )
 
@@ -68,6 +69,8 @@ app.command("suggest")(labelling.suggest)
 app.command("cluster")(labelling.cluster)
 cache.app.command("diff")(live.diff)
 cache.app.command("doctor")(live.doctor)
+cache.app.command("push")(sharing.push)
+cache.app.command("pull")(sharing.pull)
 app.add_typer(cache.app, name="cache")
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(runs.app, name="runs")

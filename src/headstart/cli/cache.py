@@ -61,7 +61,7 @@ def verify(
 
     opened = Cache(cache)
     found = check(opened, open_progress(quiet), repair)
-    write_result(found, as_json, lambda: _verification_lines(found, opened.root, repair))
+    write_result(found, as_json, lambda: _verification_lines(found, opened.location, repair))
     if not found.is_sound:
         raise typer.Exit(1)
 
@@ -205,7 +205,7 @@ def _listing_lines(listing: dict[str, Any]) -> list[str]:
     return [f"cache {listing['cache']}", *(entries or ["it is empty; headstart extract fills it"])]
 
 
-def _verification_lines(found: Verification, root: Path, repair: bool) -> Iterator[str]:
+def _verification_lines(found: Verification, root: str | Path, repair: bool) -> Iterator[str]:
     for finding in found.findings:
         done = f" -> {finding.action}" if finding.action else ""
         named = finding.problem.startswith(finding.place)

@@ -16,7 +16,8 @@ from headstart.cli.command import AsJson, Quiet, Said, made_from, write_json
 from headstart.cli.figures import figures_line
 from headstart.errors import ConfigError, DataError
 from headstart.options import Option
-from headstart.places import expanded
+from headstart.places import expanded, is_there
+from headstart.remote.addresses import is_remote
 from headstart.words import counted
 
 
@@ -87,30 +88,35 @@ def _inputs(data: Sequence[str], texts: Sequence[str], modality: str) -> Any:
     if not data:
         raise ConfigError("say what to predict: headstart predict RUN DATA, or --text TEXT")
     if len(data) == 1:
-        return Path(data[0])
+        return _place(data[0])
     return _files(data, modality)
 
 
-def _files(paths: Sequence[str], modality: str) -> list[Path]:
+def _files(paths: Sequence[str], modality: str) -> list[Any]:
     """Several files, each of which is a sample: images, or texts."""
     from headstart.data.contents import is_image
     from headstart.data.file_kinds import is_text
+    from headstart.remote.paths import RemotePath
 
-    files = [Path(expanded(path)) for path in paths]
+    files: list[Any] = [RemotePath.of(path) if is_remote(path) else Path(expanded(path)) for path in paths]
     are_texts = is_text(paths[0])
     fits = is_text if are_texts else is_image
-    for path, file in zip(paths, files, strict=True):
-        if not fits(path) or file.is_dir():
+    for file in files:
+        if not fits(file.name) or (isinstance(file, Path) and file.is_dir()):
             raise ConfigError(
-                f"several DATA are images or text files, a sample each, and {path} is none; give one table, folder or "
+                f"several DATA are images or text files, a sample each, and {file} is none; give one table, folder or "
                 "pattern in quotes at a time"
             )
-        if not file.exists():
-            raise DataError(f"there is no file {path}")
+        if not file.is_file():
+            raise DataError(f"there is no file {file}")
     if modality not in (("text", "words") if are_texts else ("image",)):
         kind = "a text" if are_texts else "an image"
         raise ConfigError(f"this run reads {_worded(modality)}, and {paths[0]} is {kind}")
-    return files
+    return (
+        files
+        if are_texts
+        else [path if is_remote(path) else file for path, file in zip(paths, files, strict=True)]
+    )
 
 
 def _texts(texts: Sequence[str], modality: str) -> Any:
@@ -125,12 +131,17 @@ def _texts(texts: Sequence[str], modality: str) -> Any:
                 f"there is no file or folder {text}, and --text takes it for one by its look; "
                 "a text like this goes into a table, or through standard input (-)"
             )
-    return Path(texts[0]) if _is_there(texts[0]) else list(texts)
+    return _place(texts[0]) if _is_there(texts[0]) else list(texts)
+
+
+def _place(text: str) -> str | Path:
+    """Where data lies: a path, so that it is not taken for a text; an address, which would not stay one as a path."""
+    return text if is_remote(text) else Path(text)
 
 
 def _is_there(text: str) -> bool:
     try:
-        return bool(text) and os.path.exists(expanded(text))
+        return bool(text) and is_there(text)
     except ValueError:  # a NUL: no file can have it in its name
         return False
 

@@ -175,13 +175,14 @@ def _row(run: Run, metric: Metric) -> list[str | float | None]:
 
 
 def _page(run: Run) -> list[str]:
-    from headstart.registry.card import corrections_of, names_said, params_of
+    from headstart.registry.card import corrections_of, names_said, params_of, search_of
 
     report = run.report
     about = [
         ("run", str(run.path)),
         ("method", run.strategy),
         ("head", f"{run.head_name} {_said(params_of(report))}".rstrip()),
+        ("search", search_of(report)),
         ("classes", names_said(report)),
         ("set", f"{run.set} ({report.get('provenance', {}).get('digest', '?')})"),
         ("labels", f"corrected: {by_hand}" if (by_hand := corrections_of(report)) else ""),

@@ -203,6 +203,7 @@ def _measure(
     try:
         opened = Cache(root)
         folder = opened.set_dir(name)
+        opened.home.state_names(folder)  # their files are here then
     except HeadstartError:
         return None
     made = str(run.part("provenance").get("created", "")) or None

@@ -46,6 +46,10 @@ class Payloads(Protocol):
         """
         return None
 
+    def read_ahead(self, row: int) -> None:
+        """Begin to fetch the content of a row that will be asked for soon, if that takes long; it may never be."""
+        return
+
     def payload(self, row: int) -> Payload:
         """The content of the ``row``-th sample that the scan yielded.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.data.options import SourceOptions
 from headstart.errors import ConfigError
 from headstart.places import expanded
+from headstart.remote.addresses import is_remote, plain_address
 
 if TYPE_CHECKING:
     from headstart.contracts import Source
@@ -32,7 +33,8 @@ def open_source(
         The path of a folder of images or text files (``[split/]class/**/file``, or without classes, or of images
         named by metadata files), of an image, of a table (CSV, TSV, JSONL, Parquet), of a folder of tables named by
         split, of arrays (IDX, npz), of WebDataset tars (one, a folder, or ``train-{000..012}.tar``), or of a folder
-        that ``datasets`` saved; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
+        that ``datasets`` saved; all of these but the last also at ``s3://``, ``gs://``, ``az://`` and, by their names,
+        ``https://``; ``hf:NAME[:CONFIG][@REVISION]`` from the hub; or samples in memory:
         see `headstart.extract`.
     options : SourceOptions, optional
         Overrides what is detected.
@@ -69,5 +71,18 @@ def open_source(
             raise ConfigError(
                 f"{said[0]} goes with samples in memory, and {data} is read where it lies; leave it out"
             )
+        if is_remote(data):
+            return _open_elsewhere(os.fspath(data), options, modality)
         return open_path(Path(expanded(data)), options, modality)
     return open_held(hold(data, given.layout), given, options, modality)
+
+
+def _open_elsewhere(address: str, options: SourceOptions, modality: Modality | None) -> Source:
+    """Open what an address stands for."""
+    from headstart.data.detection import open_files, open_path
+    from headstart.data.elsewhere import place_of, top_of
+
+    place = place_of(address)
+    if isinstance(place, list):
+        return open_files(plain_address(address), place, top_of(place), options, modality)
+    return open_path(place, options, modality)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from headstart.data.contents import Images, unreadable
+from headstart.data.contents import Images
 from headstart.data.hub_source import HubSource, part_of
+from headstart.data.named_files import unreadable
 from headstart.data.pixels import check_range, encode_array, layout_of
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.streams import BLOCK_BYTES, folder_of_process

@@ -12,15 +12,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import blake2b
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import keys
-from headstart.data.source import Problem, printable
+from headstart.data.named_files import (
+    CTIME,
+    MTIME,
+    SIZE,
+    bytes_at,
+    joined,
+    leads_out,
+    read_image,
+    shown_path,
+    stat_files,
+    unreadable,
+)
+from headstart.data.source import Problem
 from headstart.errors import SampleError
-from headstart.files import CLOCK_TICK_NS, stat_fields
+from headstart.files import CLOCK_TICK_NS
+from headstart.remote.addresses import misaddressed
+from headstart.remote.in_flight import AT_ONCE
+from headstart.remote.paths import RemotePath
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,9 +108,6 @@ SURROGATE = Problem("the text holds half of a surrogate pair, which no UTF-8 can
 NO_PATH = Problem("the image path is empty")
 NO_IMAGE = Problem("the image is empty: there are no bytes, and no path")
 OUTSIDE = "leads out of the folder of the metadata; name images below it"
-
-N_STATS = 5
-SIZE, MTIME, CTIME = 2, 3, 4
 
 
 class ScanMemo:
@@ -294,6 +305,12 @@ class Images:
             problems |= {places[number]: problem for number, problem in troubles.items()}
         return found, problems
 
+    def elsewhere(self, row: int) -> RemotePath | None:
+        """Where the image of a row lies, if it is a file that is not on this machine."""
+        ((content, path),) = self.cells([row])
+        place = joined(self.folder, path) if content is None and path else None
+        return place if isinstance(place, RemotePath) else None
+
     def read(self, row: int) -> bytes:
         """The bytes of the image of a row.
 
@@ -304,14 +321,18 @@ class Images:
         """
         ((content, path),) = self.cells([row])
         if content is None and path:
-            return read_image(os.path.join(self.folder, path), printable(path))
+            return read_image(joined(self.folder, path), shown_path(path))
         return content or b""
 
     def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
         """Keys of image files; problems name them."""
-        found, problems = key_paths([os.path.join(self.folder, path) for path in paths], memo, texts)
+        odd = {row: reason for row, path in enumerate(paths) if (reason := misaddressed(path))}
+        places = ["" if row in odd else joined(self.folder, path) for row, path in enumerate(paths)]
+        found, problems = key_paths(places, memo, texts)
+        problems |= {row: Problem(reason) for row, reason in odd.items()}
         return found, {
-            row: Problem(f"{paths[row]}: {reason}", kind) for row, (reason, kind) in problems.items()
+            row: Problem(f"{shown_path(paths[row])}: {reason}", kind)
+            for row, (reason, kind) in problems.items()
         }
 
     def _prints(self, rows: range, texts: Sequence[str] | None) -> NDArray[np.uint8] | None:
@@ -343,17 +364,17 @@ class ImagesByPath(Images):
         outside = {row for row, path in enumerate(paths) if self._inside and leads_out(path)}
         allowed = ["" if row in outside else path for row, path in enumerate(paths)]
         found, problems = super()._key_files(allowed, memo, texts)
-        return found, problems | {row: Problem(f"{paths[row]} {OUTSIDE}") for row in outside}
+        return found, problems | {row: Problem(f"{shown_path(paths[row])} {OUTSIDE}") for row in outside}
 
 
-def key_paths(paths: Sequence[str], memo: ScanMemo, texts: Sequence[str] | None = None) -> Keyed:
+def key_paths(paths: Sequence[str | RemotePath], memo: ScanMemo, texts: Sequence[str] | None = None) -> Keyed:
     """Keys of image files, or of their pairs with texts."""
-    stats, problems = _stat_files(paths)
+    stats, problems = stat_files(paths)
     return key_files(paths, stats, problems, memo, texts), problems
 
 
 def key_files(
-    paths: Sequence[str],
+    paths: Sequence[str | RemotePath],
     stats: NDArray[np.int64],
     problems: dict[int, Problem],
     memo: ScanMemo,
@@ -380,7 +401,8 @@ def key_files(
         problems.setdefault(row, EMPTY_FILE)
 
     def read(rows: list[int]) -> list[bytes | Problem]:
-        with ThreadPoolExecutor(min(READERS, len(rows))) as pool:
+        most = AT_ONCE if isinstance(paths[rows[0]], RemotePath) else READERS
+        with ThreadPoolExecutor(min(most, len(rows))) as pool:
             chosen = [None] * len(rows) if texts is None else [texts[row] for row in rows]
             return list(pool.map(partial(_read_key, codec=codec), [paths[row] for row in rows], chosen))
 
@@ -399,22 +421,7 @@ def pair_prints(prints: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.u
     )
 
 
-def read_image(path: str, origin: str) -> bytes:
-    """The bytes of an image file.
-
-    Raises
-    ------
-    SampleError
-        It is gone, or cannot be read any more.
-    """
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise SampleError(f"{origin}: {unreadable(error)}") from error
-
-
-def read_text(path: str, origin: str, codec: str) -> str:
+def read_text(path: str | RemotePath, origin: str, codec: str) -> str:
     """The text of a file.
 
     Raises
@@ -439,42 +446,9 @@ def _text(content: bytes, codec: str) -> str | Problem:
     return EMPTY_TEXT if is_blank(text) else text
 
 
-def unreadable(error: OSError) -> str:
-    """Why a file cannot be read, for the user."""
-    if isinstance(error, FileNotFoundError):
-        return "the file is missing"
-    return f"the file cannot be read: {error.strerror or error}"
-
-
-def leads_out(path: str | None) -> bool:
-    """Whether a path is absolute, or climbs above the folder that it is relative to."""
-    normal = os.path.normpath(path or ".")
-    return os.path.isabs(normal) or normal.split(os.sep)[0] == os.pardir
-
-
-def _stat_files(paths: Sequence[str]) -> tuple[NDArray[np.int64], dict[int, Problem]]:
-    """The stat fields of files, shape (N, 5), and the problems of those that have none."""
-    stats = np.zeros((len(paths), N_STATS), dtype=np.int64)
-    problems: dict[int, Problem] = {}
-    for row, path in enumerate(paths):
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            problems[row] = Problem(unreadable(error), "transient")
-        except ValueError:
-            problems[row] = Problem("no file can have this path: it holds a NUL or half of a surrogate pair")
-        else:
-            if S_ISREG(status.st_mode):
-                stats[row] = stat_fields(status)
-            else:
-                problems[row] = Problem("it is not a file", "transient")
-    return stats, problems
-
-
-def _read_key(path: str, text: str | None, codec: str | None = None) -> bytes | Problem:
+def _read_key(path: str | RemotePath, text: str | None, codec: str | None = None) -> bytes | Problem:
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = bytes_at(path)
     except OSError as error:
         return Problem(unreadable(error), "transient")
     if not content:

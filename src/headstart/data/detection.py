@@ -10,11 +10,12 @@ from difflib import get_close_matches
 from glob import glob
 from pathlib import Path
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.data.contents import is_image
 from headstart.data.conversions import check_convertible, check_folder
-from headstart.data.file_kinds import IMAGES, TEXTS, text_kind
+from headstart.data.file_kinds import IMAGES, TEXTS, files_below, text_kind
+from headstart.data.file_tree import entries_in
 from headstart.data.folders import FolderSource
 from headstart.data.hub import HUB, open_hub
 from headstart.data.hub_source import open_saved
@@ -31,6 +32,7 @@ from headstart.data.table import word_of
 from headstart.data.table_source import TableSource
 from headstart.data.tars import TarSource, expand, is_pattern, is_tar, tar_files, tars_in
 from headstart.errors import ConfigError, DataError
+from headstart.remote.paths import RemotePath
 from headstart.words import plural
 
 if TYPE_CHECKING:
@@ -67,12 +69,24 @@ def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> 
     """Open what a path holds; ``-`` is a table on standard input."""
     if str(path) == STANDARD_INPUT:
         return TableSource([spool_standard_input()], options, modality)
-    found = detect(path, options)
+    return _open(path, detect(path, options), options, modality)
+
+
+def open_files(
+    said: str, paths: Sequence[Path], root: Path, options: SourceOptions, modality: Modality | None
+) -> Source:
+    """Open the files that a pattern stands for, which is ``said``."""
+    found = _detect_files(said, paths, root, options)
+    _check_fits(found, said, options)
+    return _open(root, found, options, modality)
+
+
+def _open(path: Path, found: Found, options: SourceOptions, modality: Modality | None) -> Source:
     match found.kind:
         case "files":
             return FolderSource(path, options, found.files, found.ignored)
         case "image":
-            return MemorySource([path])
+            return MemorySource([str(path)], "image")
         case "idx":
             return open_idx(found.arrays, options, modality, _ignored_said(found.ignored))
         case "npz":
@@ -84,6 +98,10 @@ def open_path(path: Path, options: SourceOptions, modality: Modality | None) -> 
         case "tars":
             return TarSource(found.tars, options, modality)
         case "saved":
+            if isinstance(path, RemotePath):
+                raise DataError(
+                    f"{path} was saved by datasets, which reads it from a disk; fetch it first, and give the folder"
+                )
             return open_saved(path, options, modality)
         case "hub":
             return open_hub(str(path), options, modality)
@@ -101,6 +119,8 @@ def detect(path: Path, options: SourceOptions) -> Found:
     """
     if str(path).startswith(HUB):
         found = Found("hub")
+    elif isinstance(path, RemotePath):
+        found = _detect_place(path, options)
     elif (place := printable(os.path.abspath(path))) != os.path.abspath(path):
         # The set says where its data lies: without this it would fail when all is computed.
         raise DataError(f"{place}: the file's name is not UTF-8; rename it")
@@ -110,30 +130,42 @@ def detect(path: Path, options: SourceOptions) -> Found:
         found = Found("tars", tars=tar_files(root, paths, SplitNames(options.split_map)))
     elif is_glob(path):
         found = _detect_pattern(path, options)
-    elif _is_folder(path):
-        found = _detect_in_folder(path, options)
-    elif is_table(path.name):
-        found = Found("tables", (path,))
-    elif is_tar(path.name):
-        found = Found("tars", tars=tar_files(path.parent, [path], SplitNames(options.split_map)))
-    elif is_image(path.name):
-        found = Found("image")
-    elif is_idx(path.name):
-        found = Found("idx", arrays=(path,))
-    elif is_npz(path.name):
-        found = Found("npz", arrays=(path,))
     else:
-        check_convertible(path)
-        raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
+        found = _detect_place(path, options)
+    _check_fits(found, path, options)
+    return found
+
+
+def _detect_place(path: Path, options: SourceOptions) -> Found:
+    """A folder, or a file by its name."""
+    if _is_folder(path):
+        return _detect_in_folder(path, options)
+    if is_table(path.name):
+        return Found("tables", (path,))
+    if is_tar(path.name):
+        return Found("tars", tars=tar_files(path.parent, [path], SplitNames(options.split_map)))
+    if is_image(path.name):
+        return Found("image")
+    if is_idx(path.name):
+        return Found("idx", arrays=(path,))
+    if is_npz(path.name):
+        return Found("npz", arrays=(path,))
+    check_convertible(path)
+    raise DataError(f"{path} cannot be read as data; headstart reads {READABLE}")
+
+
+def _check_fits(found: Found, path: Any, options: SourceOptions) -> None:
+    """Refuse options that mean nothing for what was found."""
     if options.streaming and found.kind != "hub":
         raise ConfigError(f"--streaming is for hf: data sets, and {path} is read where it lies; leave it out")
     unfit = options.for_tables()
     if found.kind in ("files", "image") and unfit:
         raise ConfigError(f"{unfit[0]} is for tables, but {path} holds {found.files.modality}s; leave it out")
-    return found
 
 
 def _is_folder(path: Path) -> bool:
+    if isinstance(path, RemotePath):
+        return path.listing is not None
     try:
         return S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -151,7 +183,7 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
     splits = SplitNames(options.split_map)
     if tars := tars_in(folder, splits):
         return _choose_tars(folder, tars, names, splits)
-    tables = [name for name in names if is_surely_table(name) and os.path.isfile(folder / name)]
+    tables = [name for name in names if is_surely_table(name) and (folder / name).is_file()]
     images = holds(folder)
     if not tables and not images:
         tables = [name for name in names if is_table(name) and splits.of(word_of(name))]
@@ -187,7 +219,7 @@ def _detect_in_folder(folder: Path, options: SourceOptions) -> Found:
 def _detect_arrays(folder: Path, names: Sequence[str]) -> Found | None:
     """IDX files or an archive of numpy in a folder, or below where that is one folder, as torchvision has them."""
     for _ in range(DEEPEST_ARRAYS):
-        below = [name for name in names if os.path.isdir(folder / name)]
+        below = [name for name in names if (folder / name).is_dir()]
         if len(below) != 1 or any(is_idx(name) or is_npz(name) for name in names):
             break
         folder = folder / below[0]
@@ -277,9 +309,7 @@ def _choose_tables(folder: Path, tables: Sequence[str], names: Sequence[str], sp
     others = (name for name in names if name not in used)
     endings = {suffix_of(name) for name in used}
     ignored = tuple(
-        _with_remedy(name, suffix_of(name) in endings, splits)
-        for name in others
-        if os.path.isfile(folder / name)
+        _with_remedy(name, suffix_of(name) in endings, splits) for name in others if (folder / name).is_file()
     )
     return Found("tables", tuple(folder / name for name in used), words, ignored)
 
@@ -305,7 +335,7 @@ def _check_formats(folder: Path, words: Mapping[Path, str], splits: SplitNames) 
 
 def _parts_by_folder(folder: Path, names: Sequence[str]) -> list[Path]:
     """The tables in the folders of a folder."""
-    below = [folder / name for name in names if os.path.isdir(folder / name)]
+    below = [folder / name for name in names if (folder / name).is_dir()]
     return [top / name for top in below for name in _listed(top) if is_surely_table(name)]
 
 
@@ -342,24 +372,30 @@ def _detect_pattern(path: Path, options: SourceOptions) -> Found:
     ConfigError
         They are of several kinds, or the splits of some are not known.
     """
-    splits = SplitNames(options.split_map)
     paths = [Path(found) for found in sorted(glob(str(path), recursive=True)) if os.path.isfile(found)]
     if not paths:
         raise DataError(f"{path}: no file matches the pattern")
     root = Path(os.path.commonpath([os.path.abspath(one.parent) for one in paths]))
+    if not all(is_tar(one.name) for one in paths):
+        paths = [Path(os.path.abspath(one)) for one in paths]
+    return _detect_files(path, paths, root, options)
+
+
+def _detect_files(said: Any, paths: Sequence[Path], root: Path, options: SourceOptions) -> Found:
+    """Tables or tars that were found by a pattern, which is ``said``."""
+    splits = SplitNames(options.split_map)
     if all(is_tar(one.name) for one in paths):
         return Found("tars", tars=tar_files(root, paths, splits))
     odd = next((one for one in paths if not is_table(one.name)), None)
     if odd is not None:
-        raise DataError(f"{path} matches {odd.name}, which is no table; headstart reads {READABLE}")
-    words = {one: _word(one, root, splits) for one in map(Path, map(os.path.abspath, paths))}
+        raise DataError(f"{said} matches {odd.name}, which is no table; headstart reads {READABLE}")
+    words = {one: _word(one, root, splits) for one in paths}
     if not any(map(splits.of, words.values())) and not any(map(splits.speak_in, words.values())):
         words = {}
-    splits.check(dict.fromkeys(words.values()), path)
+    splits.check(dict.fromkeys(words.values()), said)
     _check_formats(root, words, splits)
     several = len({one.name for one in paths}) < len(paths)
-    files = tuple(words) if words else tuple(Path(os.path.abspath(one)) for one in paths)
-    return Found("tables", files, words, root=root if several else None)
+    return Found("tables", tuple(paths), words, root=root if several else None)
 
 
 def _word(path: Path, root: Path, splits: SplitNames) -> str:
@@ -370,6 +406,8 @@ def _word(path: Path, root: Path, splits: SplitNames) -> str:
 
 def _listed(folder: Path) -> list[str]:
     """What a folder holds but for hidden files, sorted."""
+    if isinstance(folder, RemotePath):
+        return sorted(name for name, _ in entries_in(folder))
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
@@ -378,12 +416,13 @@ def _listed(folder: Path) -> list[str]:
 
 def _what_is_there(folder: Path) -> str:
     """The endings of the files in a folder and below, the commonest first."""
-    endings: Counter[str] = Counter()
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        endings.update(os.path.splitext(name)[1].lower() or "no ending" for name in files)
+    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files_below(folder))
     if not endings:
-        return "holds nothing but hidden files" if os.listdir(folder) else "is empty"
+        return (
+            "holds nothing but hidden files"
+            if isinstance(folder, RemotePath) or os.listdir(folder)
+            else "is empty"
+        )
     shown = sorted(endings.items(), key=lambda counted: (-counted[1], counted[0]))[:SHOWN_ENDINGS]
     counts = ", ".join(f"{n:,} {ending}" for ending, n in shown)
     deeper = [ending for ending in endings if is_surely_table(f"x{ending}")]

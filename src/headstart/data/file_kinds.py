@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headstart.data.contents import is_image
+from headstart.data.streams import first_bytes
+from headstart.remote.paths import RemotePath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,14 +86,24 @@ def text_kind(root: Path) -> FileKind | None:
             first[form] = path
     kind = max((TEXTS, NUMBERED, BARE), key=lambda kind: forms[kind.form])
     n = forms[kind.form]
-    return kind if n > 1 and 2 * n > forms.total() and not _is_binary(first[kind.form]) else None
+    return (
+        kind if n > 1 and 2 * n > forms.total() and not _is_binary(_within(root, first[kind.form])) else None
+    )
 
 
 def files_below(root: Path) -> Iterator[str]:
     """The files in a folder and below but for hidden ones; links to folders are not followed."""
+    if isinstance(root, RemotePath):
+        yield from (str(root / name) for name in root.below() if "/." not in f"/{name}")
+        return
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(folder, name) for name in files if not name.startswith("."))
+
+
+def _within(root: Path, path: str) -> str | RemotePath:
+    """A file below a folder, wherever both are."""
+    return root / path[len(str(root)) + 1 :] if isinstance(root, RemotePath) else path
 
 
 def _form(name: str) -> str | None:
@@ -104,10 +116,9 @@ def _form(name: str) -> str | None:
     return "numbered" if stem.isdecimal() else "bare"
 
 
-def _is_binary(path: str) -> bool:
+def _is_binary(path: str | RemotePath) -> bool:
     """Whether a file holds what no text does."""
     try:
-        with open(path, "rb") as file:
-            return b"\0" in file.read(PEEK_BYTES)
+        return b"\0" in first_bytes(path, PEEK_BYTES)
     except OSError:
         return False  # the scan says what is wrong with it

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, numbers_of
-from headstart.data.contents import N_STATS, unreadable
 from headstart.data.file_kinds import IMAGES
+from headstart.data.named_files import N_STATS, unreadable
 from headstart.data.source import BLOCK_ROWS, printable
 from headstart.files import stat_fields
+from headstart.remote.paths import RemotePath
 from headstart.types import Failure
 from headstart.words import counted, plural
 
@@ -45,11 +46,13 @@ HIDDEN, OTHER, CIRCLE = "hidden", "other", "links to a folder above them"
 
 def folders_in(folder: Path) -> list[str]:
     """The folders in a folder but for hidden ones, sorted."""
-    return sorted(name for name, is_folder in entries_in(str(folder)) if is_folder)
+    return sorted(name for name, is_folder in entries_in(folder) if is_folder)
 
 
-def entries_in(path: str) -> list[tuple[str, bool]]:
+def entries_in(path: str | Path) -> list[tuple[str, bool]]:
     """What a folder holds but for hidden names; nothing if it cannot be read: the scan says so."""
+    if isinstance(path, RemotePath):
+        return [(name, is_folder) for name, is_folder in path.entries() if name[0] != "."]
     try:
         with os.scandir(path) as entries:
             return [(entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."]

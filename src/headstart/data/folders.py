@@ -15,16 +15,20 @@ import pyarrow as pa
 
 from headstart.arrow import strings
 from headstart.contracts import Source
-from headstart.data.contents import ScanMemo, key_files, read_image, read_text
+from headstart.data.contents import ScanMemo, key_files, read_text
 from headstart.data.file_kinds import IMAGES
-from headstart.data.file_tree import NO_FILES, FileTree, Run
+from headstart.data.file_tree import NO_FILES, Run
 from headstart.data.growing import READS_A_RELEASE, GrowingTable
 from headstart.data.label_cells import clean_label, clean_labels, in_order, names_of
 from headstart.data.layout import class_in, layout_of
+from headstart.data.listed_tree import tree_of
+from headstart.data.named_files import joined, read_image
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, prefixed, repeated
 from headstart.data.splits import SplitNames
 from headstart.data.streams import codec_name
 from headstart.errors import ConfigError
+from headstart.remote.ahead import Ahead
+from headstart.remote.paths import RemotePath
 from headstart.types import SPLITS
 from headstart.words import counted, plural
 
@@ -67,7 +71,8 @@ class FolderSource(Source):
     def __init__(
         self, root: Path, options: SourceOptions, kind: FileKind = IMAGES, aside: Sequence[str] = ()
     ) -> None:
-        self._root = str(root)
+        self._root = root
+        self._ahead = Ahead()
         self._options, self._kind, self._aside = options, kind, aside
         self._codec = codec_name(options.encoding) if kind.modality == "text" else None
         layout = layout_of(root, SplitNames(options.split_map), kind, options.class_from)
@@ -75,7 +80,7 @@ class FolderSource(Source):
         self._forget()
 
     def _forget(self) -> None:
-        self._tree = FileTree(self._root, self._kind)
+        self._tree = tree_of(self._root, self._kind)
         self._paths = GrowingTable()
         self._n_read = 0
         self._labels: set[str] = set()
@@ -202,13 +207,22 @@ class FolderSource(Source):
             f"class: --class-from first (here {folders[0]!r}), last ({folders[-1]!r}) or path ({'/'.join(folders)!r})"
         )
 
+    def read_ahead(self, row: int) -> None:
+        """Ask for a file in a bucket."""
+        if isinstance(self._root, RemotePath):
+            self._ahead.begin(row, self._root / self._path(row))
+
+    def _path(self, row: int) -> str:
+        return str(self._paths.whole().column(0)[row].as_py())
+
     def payload(self, row: int) -> bytes | str:
         """The content of the ``row``-th file that `scan` yielded."""
         self._n_read += 1
         if self._n_read % READS_A_RELEASE == 0:
             self._paths.release()
-        path = self._paths.whole().column(0)[row].as_py()
-        place = os.path.join(self._root, path)
+        path = self._path(row)
+        self._ahead.wait(row)
+        place = joined(self._root, path)
         return read_image(place, path) if self._codec is None else read_text(place, path, self._codec)
 
     def _label(self, name: str | None, folder: str) -> str | None:
@@ -217,12 +231,12 @@ class FolderSource(Source):
         name = None if name is None else clean_label(name)
         if name is None or not names:
             return name
-        return names_of([name], names, lambda _: os.path.join(self._root, folder.rstrip("/")))[0]
+        return names_of([name], names, lambda _: str(joined(self._root, folder.rstrip("/"))))[0]
 
     def _block(self, runs: Sequence[Run], memo: ScanMemo) -> SampleBlock:
         paths = pa.concat_arrays([prefixed(run.folder, run.names) for run in runs])
         problems: dict[int, Problem] = {}
-        places = [os.path.join(self._root, path) for path in paths.to_pylist()]
+        places = [joined(self._root, path) for path in paths.to_pylist()]
         stats = np.concatenate([run.stats for run in runs])
         keys = key_files(places, stats, problems, memo, codec=self._codec)
         meanings = [self._layout.meaning(run.folder) for run in runs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from headstart.data.array_files import ArrayPair, ArraySource, StoredArray, open_arrays
+from headstart.data.file_tree import entries_in
 from headstart.data.streams import bare_name, compression_of, open_bytes
 from headstart.data.table_file import reading
 from headstart.errors import DataError
@@ -59,7 +59,9 @@ def _pair(path: Path) -> ArrayPair:
     if match is None or _says(path.name) != "image":
         raise DataError(f"{path} holds labels; give the file of their images, or the folder of both")
     word = match["word"] or None
-    beside = [name for name in os.listdir(path.parent) if _labels_of(name, match["word"])]
+    beside = [
+        name for name in [name for name, _ in entries_in(path.parent)] if _labels_of(name, match["word"])
+    ]
     labels = _open(path.parent / min(beside, key=len)) if beside else None
     return ArrayPair(_open(path), labels, word)
 

@@ -14,6 +14,7 @@ from headstart.data.column_names import plain
 from headstart.data.file_kinds import IMAGES
 from headstart.data.file_tree import entries_in, folders_in, identity_of
 from headstart.data.splits import LEFT_OUT, SplitNames
+from headstart.remote.paths import RemotePath
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
@@ -208,6 +209,8 @@ def class_in(name: str) -> str | None:
 
 def holds(folder: Path, kind: FileKind = IMAGES) -> bool:
     """Whether there is a file of the kind in a folder, at any depth; a link to a folder above it holds none."""
+    if isinstance(folder, RemotePath):
+        return any(kind.accepts(os.path.basename(name)) for name in folder.below() if "/." not in f"/{name}")
     seen = {identity_of(str(above)) for above in list(folder.parents)[:DEEPEST_BASE]}
     pending = [str(folder)]
     while pending:
@@ -229,4 +232,4 @@ def _holding(folder: Path, kind: FileKind) -> list[str]:
 
 
 def _own_files(folder: Path, kind: FileKind) -> list[str]:
-    return [name for name, is_folder in entries_in(str(folder)) if not is_folder and kind.accepts(name)]
+    return [name for name, is_folder in entries_in(folder) if not is_folder and kind.accepts(name)]

@@ -14,12 +14,14 @@ from headstart.cache.layout import GROUP, LABEL
 from headstart.contracts import Source
 from headstart.data.contents import EMPTY_FILE, Images, ScanMemo, key_paths, key_rows, payload_of
 from headstart.data.given import Given, GivenColumns
+from headstart.data.named_files import located
 from headstart.data.options import ROLES, SourceOptions
 from headstart.data.pixels import encode_array, encode_picture, is_array, is_picture
 from headstart.data.sentences import Words, key_words, split_words, uneven_labels
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT
 from headstart.errors import ConfigError, DataError, first_line
+from headstart.remote.addresses import is_remote, plain_address
 from headstart.tasks import TAGS
 from headstart.types import Grouping
 
@@ -180,7 +182,7 @@ class MemorySource(Source):
     def _origin(self, sample: Any, number: int) -> str:
         if self._modality != "image" or not isinstance(sample, str | os.PathLike):
             return str(number)
-        return printable(os.fsdecode(sample))
+        return plain_address(str(sample)) if is_remote(sample) else printable(os.fsdecode(sample))
 
 
 class HeldImages(Images):
@@ -214,7 +216,7 @@ class HeldImages(Images):
         return (_content(sample), None) if hasattr(sample, "read") else (None, os.fsdecode(sample))
 
     def _key_files(self, paths: list[str], memo: ScanMemo, texts: Sequence[str] | None) -> Keyed:
-        return key_paths(paths, memo, texts)  # the sample is called by its path
+        return key_paths(list(map(located, paths)), memo, texts)  # the sample is called by its path
 
 
 def is_image_like(sample: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.arrow import column_of, names_by_code, numbers_of, strings
-from headstart.data.contents import leads_out
-from headstart.data.file_tree import FileTree, folders_in
+from headstart.data.file_tree import folders_in
 from headstart.data.folders import LABEL
 from headstart.data.label_cells import Renaming, whole
 from headstart.data.labels import label_reading, read_labels
 from headstart.data.layout import layout_of
+from headstart.data.listed_tree import tree_of
+from headstart.data.named_files import leads_out
 from headstart.data.source import prefixed, scalar
 from headstart.data.splits import SplitNames
 from headstart.data.table import join_files
@@ -57,7 +57,7 @@ def find_metadata(root: Path, split_map: Mapping[str, str] | None = None) -> tup
     below = [top / name for top in tops if splits.of(top.name) for name in folders_in(top)]
     found: list[Path] = []
     for folder in sorted((root, *tops, *below)):
-        names = [name for name in METADATA_NAMES if os.path.isfile(folder / name)]
+        names = [name for name in METADATA_NAMES if (folder / name).is_file()]
         if len(names) > 1:
             raise ConfigError(f"{folder} holds {' and '.join(names)}; keep one of them")
         found += [folder / name for name in names]
@@ -157,7 +157,7 @@ class MetadataSource(TableSource):
             self._others += others[: SHOWN_FILES - len(self._others)].to_pylist()
             waiting.clear()
 
-        for run in FileTree(str(self._root), stats=False).walk():
+        for run in tree_of(self._root, stats=False).walk():
             waiting.append(prefixed(run.folder, run.names))
             if sum(map(len, waiting)) > COUNTED_TOGETHER:
                 count()

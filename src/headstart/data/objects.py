@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.data.contents import is_image, read_image
+from headstart.data.contents import is_image
 from headstart.data.given import values_of
+from headstart.data.named_files import read_image
 from headstart.data.pixels import as_array, check_layout, images_in, is_array, is_picture
 from headstart.data.read_table import is_table
 from headstart.data.source import printable
@@ -17,6 +18,7 @@ from headstart.data.streams import STANDARD_INPUT, codec_name
 from headstart.data.tars import is_tar
 from headstart.errors import ConfigError, DataError, SampleError
 from headstart.places import expanded
+from headstart.remote.paths import RemotePath
 
 if TYPE_CHECKING:
     from headstart.types import Modality
@@ -127,7 +129,7 @@ def _are_paths(data: Any) -> bool:
 
 def _texts_of(paths: Sequence[Any], encodings: Sequence[str]) -> HeldSamples:
     """What text files hold, a text each."""
-    names = [printable(os.fspath(path)) for path in paths]
+    names = [str(path) if isinstance(path, RemotePath) else printable(os.fspath(path)) for path in paths]
     texts = [_text_of(expanded(path), name, encodings) for path, name in zip(paths, names, strict=True)]
     about = ", a file each (of one file alone, and of a pattern in quotes, each line is a text)"
     return HeldSamples(texts, ids=names, about=about)
@@ -135,7 +137,7 @@ def _texts_of(paths: Sequence[Any], encodings: Sequence[str]) -> HeldSamples:
 
 def _text_of(path: Any, name: str, encodings: Sequence[str]) -> str:
     try:
-        content = read_image(os.fspath(path), name)
+        content = read_image(path if isinstance(path, RemotePath) else os.fspath(path), name)
     except SampleError as error:
         raise DataError(str(error)) from error
     for encoding in encodings:

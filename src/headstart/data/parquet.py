@@ -7,7 +7,6 @@ consecutive rows of it. Reading a file from its beginning to its end decodes eve
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,14 +24,15 @@ import pyarrow.parquet as pq
 
 from headstart.arrow import column_of
 from headstart.data.answers import are_answers, as_json
-from headstart.data.contents import Images, read_image, unreadable
+from headstart.data.contents import Images
 from headstart.data.growing import GrowingTable
 from headstart.data.label_cells import as_strings, is_plain_list
+from headstart.data.named_files import CTIME, MTIME, joined, read_image, shown_path, unreadable
 from headstart.data.source import BLOCK_ROWS, string_table
 from headstart.data.table_file import RowNumbers, TableFile, check_names, check_sound, reading
 from headstart.errors import DataError, SampleError, first_line
-from headstart.files import fingerprint, stat_fields
-from headstart.parquet_file import ROWS_OF_ANY, open_parquet
+from headstart.files import fingerprint_of
+from headstart.parquet_file import ROWS_OF_ANY, open_parquet, readable, stats_at
 
 if TYPE_CHECKING:
     from headstart.data.contents import Cell
@@ -50,7 +50,7 @@ READ_BYTES = 1 << 20
 def read_parquet(path: Path, options: SourceOptions) -> TableFile:
     """Read the columns whose values can be written as strings; options mean nothing here."""
     with reading(path):
-        status = os.stat(path)  # before it is opened: see `key_files`
+        stats = stats_at(path)  # before it is opened: see `key_files`
         with open_parquet(path, ROWS_OF_ANY) as file:  # pq.read_table would import pandas
             schema = file.schema_arrow
             check_names(path, schema.names)
@@ -61,7 +61,7 @@ def read_parquet(path: Path, options: SourceOptions) -> TableFile:
                 if is_plain_list(field.type)
             }
             images = {
-                field.name: ParquetImages(path, field.name, kind, file.metadata, status)
+                field.name: ParquetImages(path, field.name, kind, file.metadata, stats)
                 for field in schema
                 if (kind := _kind_of_bytes(field.type))
             }
@@ -74,16 +74,16 @@ def read_parquet(path: Path, options: SourceOptions) -> TableFile:
     return TableFile("Parquet", rows, numbers, (), unusable, lists, images, names, stored)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Path, keeps: bool = False) -> pq.ParquetFile:
     # Buffered, and not prefetched: otherwise all of a row group would be in memory at once. The footer was looked at
     # when the file was first opened.
-    return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
+    return pq.ParquetFile(readable(path, keeps), buffer_size=READ_BYTES, pre_buffer=False)
 
 
 def _strings(path: Path, names: list[str], unusable: dict[str, str]) -> GrowingTable:
     """Columns as strings, a few megabytes at a time; what no string stands for is unusable."""
     stored = GrowingTable()
-    with _open(path) as file:
+    with _open(path, keeps=True) as file:
         chosen = pa.schema([field for field in file.schema_arrow if field.name in names])
         stored.append(_as_strings(pa.Table.from_batches([], schema=chosen), path, 0, unusable))
         n_rows = 0
@@ -174,13 +174,18 @@ class ParquetImages(Images):
     """A column of encoded files; chunks are planned by the sizes that the file's footer gives."""
 
     def __init__(
-        self, path: Path, name: str, kind: str, metadata: pq.FileMetaData, status: os.stat_result
+        self,
+        path: Path,
+        name: str,
+        kind: str,
+        metadata: pq.FileMetaData,
+        stats: tuple[int, int, int, int, int],
     ) -> None:
         self.path, self.name, self.kind = path, name, kind
         self.folder = path.parent
-        self.identity = fingerprint(status) + name.encode("utf-8")
-        self.changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-        self.stats = stat_fields(status)
+        self.identity = fingerprint_of(stats) + name.encode("utf-8")
+        self.changed_ns = max(stats[MTIME], stats[CTIME])
+        self.stats = stats
         leaves = [
             number
             for number in range(metadata.num_columns)
@@ -239,7 +244,7 @@ class ParquetImages(Images):
             raise SampleError(f"{self.path}, row {row + 1:,}: {reason}") from error
         ((content, path),) = chunk.cells([row])
         if content is None and path:
-            return read_image(os.path.join(self.folder, path), path)
+            return read_image(joined(self.folder, path), shown_path(path))
         return content or b""
 
 
@@ -299,7 +304,7 @@ class ChunkReader:
 
     def _read(self, column: ParquetImages, group: int, start: int) -> Chunk:
         next_row, chunks = self._files.pop(column.path, (-1, iter(())))
-        if stat_fields(os.stat(column.path)) != column.stats:
+        if stats_at(column.path) != column.stats:
             raise SampleError(f"{column.path} has changed since it was opened")
         if not column.groups[group] <= next_row <= start:
             chunks = column.chunks(group)

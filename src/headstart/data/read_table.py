@@ -28,6 +28,7 @@ from headstart.data.streams import (
 )
 from headstart.data.table_file import reading
 from headstart.errors import ConfigError, DataError
+from headstart.remote.paths import remarks_on
 
 if TYPE_CHECKING:
     from headstart.data.options import SourceOptions
@@ -126,7 +127,7 @@ def read_table_file(path: Path, options: SourceOptions) -> TableFile:
         table = _read_unpacked(path, suffix, options)
     else:
         table = _reader(suffix)(path, options)
-    table = replace(table, said=[*said, *table.said])
+    table = replace(table, said=[*said, *table.said, *remarks_on([path])])
     if compression:
         table = replace(table, kind=f"{table.kind} ({compression})")
     if not len(table.numbers):

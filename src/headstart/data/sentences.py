@@ -25,10 +25,9 @@ NO_WORDS = Problem("there are no words: the cell is empty")
 SURROGATE = Problem("a word has half a character (a lone surrogate)")
 SHOWN_CHARACTERS = 60
 _WORD = re.compile(
-    r"https?://\S+|www\.\S+|[@#]\w+|[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+(?:-(?:(?![\u3400-\u9fff])\w)+)*"
-    r"|['\u2019](?:s|re|ve|ll|d|m|t)\b|\S",
-    re.IGNORECASE,
-)
+    r"(?i:https?://\S+|www\.\S+)|[@#]\w+|[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+(?:-(?:(?![\u3400-\u9fff])\w)+)*"
+    r"|['\u2019](?i:s|re|ve|ll|d|m|t)\b|\S"
+)  # a case that is ignored throughout takes 20 ms to compile, for each of 28,000 characters
 
 
 class Span(NamedTuple):

@@ -10,6 +10,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from headstart.errors import ConfigError, DataError
+from headstart.remote.paths import RemotePath
+from headstart.remote.ranged import RANGED, blocks_of
 
 COMPRESSED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
@@ -51,10 +54,17 @@ def bare_name(name: str) -> str:
     return name
 
 
+def first_bytes(path: str | os.PathLike[str], n: int) -> bytes:
+    """The first bytes of a file; of one elsewhere that would be long to fetch, only these."""
+    if isinstance(path, RemotePath) and path.size > RANGED:
+        return blocks_of(path).read(0, n, keeps=True)
+    with open(path, "rb") as file:
+        return file.read(n)
+
+
 def compression_of(path: Path) -> str | None:
     """How a file is compressed: gzip, bz2, xz, zstd, or not at all."""
-    with open(path, "rb") as file:
-        start = file.read(8)
+    start = first_bytes(path, 8)
     return next((kind for magic, kind in _MAGIC if start.startswith(magic)), None)
 
 
@@ -69,7 +79,7 @@ def open_bytes(path: Path) -> IO[bytes]:
         case "xz":
             opened = _XzFile(path)
         case "zstd":
-            opened = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+            opened = pa.CompressedInputStream(pa.OSFile(os.fspath(path)), "zstd")
         case _:
             opened = open(path, "rb")  # noqa: SIM115
     return opened  # type: ignore[no-any-return]

@@ -36,6 +36,7 @@ from headstart.data.table import Part, Table, join_files
 from headstart.data.table_roles import Roles, assign_roles
 from headstart.data.written import found_columns, with_targets
 from headstart.errors import DataError
+from headstart.remote.ahead import Ahead
 from headstart.tasks import TAGS, open_task
 from headstart.types import SPLITS, Grouping
 from headstart.words import counted, plural
@@ -111,10 +112,20 @@ class TableSource(Source):
     def _forget(self) -> None:
         self._yielded: Yielded[Sequence[int] | NDArray[np.int64]] = Yielded()
         self._n_read = 0
+        self._ahead = Ahead()
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads samples, and does not scan.
-        kept = ("_table", "_roles", "_inside", "_rows_per_block", "_sentences", "_yielded", "_n_read")
+        kept = (
+            "_table",
+            "_roles",
+            "_inside",
+            "_rows_per_block",
+            "_sentences",
+            "_yielded",
+            "_n_read",
+            "_ahead",
+        )
         return {name: getattr(self, name) for name in kept}
 
     def _read_sentences(self) -> Sentences | None:
@@ -245,11 +256,22 @@ class TableSource(Source):
                 failures = []
                 self._table.release()
 
+    def read_ahead(self, row: int) -> None:
+        """Ask for an image elsewhere that the table names."""
+        if self._roles.image is None or self._roles.image in self._table.images:
+            return
+        rows, place = self._yielded.find(row)
+        part = self._table.part(number := int(rows[place]))
+        images = self._images(part)
+        if images is not None and (path := images.elsewhere(number - part.start)) is not None:
+            self._ahead.begin(row, path)
+
     def payload(self, row: int) -> Payload:
         """The text, the bytes of the image, or the pair of the ``row``-th sample."""
         self._n_read += 1
         if self._n_read % READS_A_RELEASE == 0:
             self._table.release()
+        self._ahead.wait(row)
         rows, place = self._yielded.find(row)
         number = int(rows[place])
         if self._sentences is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from headstart.data.labels import read_labels
 from headstart.data.source import Problem, prefixed
 from headstart.data.tar_index import NO_MEMBER
 from headstart.data.tar_roles import CLASS, OBJECT, TEXTS
-from headstart.files import fingerprint
+from headstart.files import fingerprint, fingerprint_of
+from headstart.remote.listing import CHANGED
+from headstart.remote.paths import RemotePath
+from headstart.remote.ranged import RangedFile, blocks_of
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -63,12 +67,57 @@ class TarFile:
         return self.name[: -len(TAR)] if self.name.lower().endswith(TAR) else self.name
 
 
-class OpenTar:
+class OpenTar(Protocol):
     """A tar, opened for reading at any place, by any number of threads."""
+
+    size: int
+    fingerprint: bytes
+    changed_ns: int
+
+    def close(self) -> None:
+        """Read no more."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes there; fewer where the tar has become shorter."""
+
+    def as_file(self, buffer_size: int) -> BinaryIO:
+        """The same tar as a file that is read from its beginning; close it."""
+
+
+def open_tar(path: Path) -> OpenTar:
+    """Open a tar, wherever it is; OSError if it cannot be read."""
+    return RemoteTar(path) if isinstance(path, RemotePath) else LocalTar(path)
+
+
+class RemoteTar:
+    """A tar in a bucket or on a web server; samples that follow each other are read ahead."""
+
+    def __init__(self, path: RemotePath) -> None:
+        stats = path.stats()
+        self.size = path.size
+        self.changed_ns = stats[CHANGED]
+        self.fingerprint = fingerprint_of(stats)
+        self._blocks = blocks_of(path)
+
+    def close(self) -> None:
+        """Read no more; what is under way stays with the file, of which each sample is read for itself."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes there."""
+        return self._blocks.read(offset, size)
+
+    def as_file(self, buffer_size: int) -> BinaryIO:
+        """The same tar as a file that is read from its beginning."""
+        return io.BufferedReader(RangedFile(self._blocks), buffer_size)
+
+
+class LocalTar:
+    """A tar on this machine."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY)
         status = os.fstat(self._file)
+        self.size = status.st_size
         self.changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
         self.fingerprint = fingerprint(status)
 

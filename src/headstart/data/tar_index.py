@@ -116,9 +116,9 @@ class TarIndex:
         return None if start < 0 else self.small[start : start + int(self.sizes[member])].tobytes()
 
 
-def read_index(file: BinaryIO) -> TarIndex:
-    """The index of an opened tar."""
-    headers = TarHeaders(file, os.fstat(file.fileno()).st_size)
+def read_index(file: BinaryIO, size: int) -> TarIndex:
+    """The index of an opened tar of so many bytes."""
+    headers = TarHeaders(file, size)
     indexing = _Indexing(file)
     for member in headers:
         indexing.add(member)

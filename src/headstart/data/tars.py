@@ -17,9 +17,11 @@ from braceexpand import braceexpand
 from headstart.arrow import strings
 from headstart.cache.layout import GROUP
 from headstart.contracts import Source
-from headstart.data.contents import ScanMemo, is_old, unreadable
+from headstart.data.contents import ScanMemo, is_old
+from headstart.data.file_tree import entries_in
 from headstart.data.label_cells import cell_text, in_order, is_plain_list
 from headstart.data.labels import HiddenLabels, label_reading, may_hide_labels
+from headstart.data.named_files import unreadable
 from headstart.data.source import BLOCK_ROWS, Problem, Rows, Yielded, printable, repeated
 from headstart.data.splits import LEFT_OUT, SplitNames
 from headstart.data.table import word_of
@@ -33,11 +35,13 @@ from headstart.data.tar_block import (
     label_cells,
     label_columns,
     meta_columns,
+    open_tar,
 )
 from headstart.data.tar_index import BUFFER, TarIndexStore, read_index
 from headstart.data.tar_roles import assign_tar_roles
 from headstart.errors import DataError, SampleError
 from headstart.keys import KEY_BYTES
+from headstart.remote.paths import RemotePath, remarks_on
 from headstart.tasks import AUTO, open_task
 from headstart.types import SPLITS, Failure, Grouping, SampleBlock
 from headstart.words import plural
@@ -104,7 +108,7 @@ def tar_files(root: Path, paths: Sequence[Path], names: SplitNames) -> tuple[Tar
                 f"{command}, and give the .tar"
             )
     return tuple(
-        TarFile(path, printable(os.path.relpath(path, root)), names.of(words[path]), words[path])
+        TarFile(path, printable(_below(path, root)), names.of(words[path]), words[path])
         for path in paths
         if names.of(words[path]) != LEFT_OUT
     )
@@ -141,12 +145,21 @@ def expand(pattern: str) -> list[Path]:
 
 def _word(path: Path, root: Path, names: SplitNames) -> str:
     """What says the split: the folder, else the name."""
-    folder = os.path.dirname(os.path.relpath(path, root)).partition("/")[0]
+    folder = os.path.dirname(_below(path, root)).partition("/")[0]
     word = word_of(path.name)
     return folder if folder and (names.of(folder) or not names.of(word)) else word
 
 
+def _below(path: Path, root: Path) -> str:
+    """A path as seen from a folder above it."""
+    if isinstance(path, RemotePath):
+        return path.relative_to(root).as_posix()
+    return os.path.relpath(path, root)
+
+
 def _entries(folder: Path) -> list[Path]:
+    if isinstance(folder, RemotePath):
+        return [folder / name for name, _ in sorted(entries_in(folder))]
     try:
         return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
     except OSError:
@@ -195,7 +208,7 @@ class TarSource(Source):
         troubles = []
         for file in self._files:
             try:
-                with closing(OpenTar(file.path)) as tar:
+                with closing(open_tar(file.path)) as tar:
                     index = self._index(tar, is_old(tar.changed_ns, time.time_ns()))
                     if len(index):
                         self._looked_into = tar.fingerprint, index
@@ -222,7 +235,7 @@ class TarSource(Source):
         index = self._store.load(tar.fingerprint)
         if index is None:
             with tar.as_file(BUFFER) as file:
-                index = read_index(file)
+                index = read_index(file, tar.size)
             if may_be_kept:
                 self._store.save(tar.fingerprint, index)
         return index
@@ -270,6 +283,7 @@ class TarSource(Source):
             parts.append(f"splits {', '.join(split for split in SPLITS if split in self._splits)}")
             parts += self._names.said(dict.fromkeys(file.word for file in self._files))
         said += f": {', '.join(parts)}"
+        said += "".join(f"; {note}" for note in remarks_on([file.path for file in self._files]))
         if not self._n_ignored:
             return said
         names = ", ".join(self._ignored) + (", …" if self._n_ignored > len(self._ignored) else "")
@@ -289,7 +303,7 @@ class TarSource(Source):
         seen, n = ScanMemo(memo), 0
         for file in self._files:
             try:
-                with closing(OpenTar(file.path)) as tar:
+                with closing(open_tar(file.path)) as tar:
                     for block in self._blocks(file, tar, seen):
                         n += block.table.num_rows
                         yield block
@@ -302,7 +316,7 @@ class TarSource(Source):
         """The content of the ``row``-th sample that `scan` yielded, read at its place."""
         chunk, number = self._yielded.find(row)
         try:
-            with closing(OpenTar(chunk.tar.path)) as tar:
+            with closing(open_tar(chunk.tar.path)) as tar:
                 if tar.fingerprint != chunk.fingerprint:
                     raise SampleError(f"{chunk.tar.name}: the tar changed after it was scanned")
                 parts = [tar.read(offset, size) for offset, size in chunk.places[number].tolist()]
@@ -372,7 +386,7 @@ class TarSource(Source):
         hidden = HiddenLabels()
         for file in self._files:
             try:
-                with closing(OpenTar(file.path)) as tar:
+                with closing(open_tar(file.path)) as tar:
                     for block in self._pieces(file, tar, self._index(tar, may_be_kept=False)):
                         column = label_cells(block.cells((), (name,))[0], name, len(block))
                         code = SPLITS.index(file.split) if file.split in SPLITS else -1

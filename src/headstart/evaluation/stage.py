@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,12 @@ from headstart.keys import contains
 from headstart.metrics.resampling import RESAMPLES
 from headstart.metrics.tables import errors_by
 from headstart.options import did_you_mean
-from headstart.places import expanded
+from headstart.places import absolute, expanded, is_there
 from headstart.prediction.stage import CONTENT, Inputs, open_inputs, read_inputs
 from headstart.registry.evaluations import FORMAT, SPLIT, RunEvaluation, place_in
 from headstart.registry.labels import LABELS, joined_predictions, plots_of
 from headstart.registry.machine import provenance
+from headstart.remote.addresses import is_remote
 from headstart.samples import LabelledSamples, take_rows
 from headstart.tasks import USUAL, open_task
 from headstart.tasks.columns import classes_in
@@ -176,7 +177,7 @@ def name_of(data: Any) -> str:
         return data.name
     if not isinstance(data, str | os.PathLike):
         return "in-memory"
-    path = Path(expanded(data))
+    path = PurePath(absolute(data) if is_remote(data) else expanded(data))
     stem = path.name.partition(".")[0] if path.suffix else path.name
     return set_name_from(stem or os.path.basename(os.path.abspath(path)))
 
@@ -198,17 +199,17 @@ def _open(run: Run, config: EvaluateConfig, progress: Progress) -> Source:
 def _set_named(name: str, run: Run, config: EvaluateConfig, progress: Progress) -> FeatureSet | None:
     """The set of a name, in the cache or in that of the run; None if there is data there, or no such set."""
     own = Cache(config.cache)
-    caches = [cache for cache in (own, cache_of_run(run.features, own)) if cache is not None]
+    caches = [cache for cache in (own, cache_of_run(run.features, own, config.offline)) if cache is not None]
     cache = next((each for each in caches if name in each.set_names()), None)
-    is_there = os.path.exists(expanded(name))
+    there = is_there(name)
     if cache is None:
-        if not is_there and os.sep not in name and SET_NAME.fullmatch(name) and not os.path.splitext(name)[1]:
+        if not there and os.sep not in name and SET_NAME.fullmatch(name) and not os.path.splitext(name)[1]:
             names = [known for each in caches for known in each.set_names()]
             raise DataError(
                 f"there is neither data nor a set {name!r}{did_you_mean(name, names, 'there are')}"
             )
         return None
-    if is_there:
+    if there:
         progress.say(f"{name} is the data that lies there, and not the set of that name")
         return None
     return cache.open_set(name)
@@ -344,4 +345,4 @@ def _provenance(run: Run) -> dict[str, Json]:
 def _location(source: Source, data: Any) -> str | None:
     """Where the data lies; None of a set, of what was in memory, and of the hub."""
     is_place = isinstance(data, str | os.PathLike) and not str(data).startswith("hf:")
-    return None if isinstance(source, SetSource) or not is_place else os.path.abspath(expanded(data))
+    return None if isinstance(source, SetSource) or not is_place else absolute(data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,27 @@ from headstart.backbones import located_spec, open_backbone, side_of
 from headstart.backbones.options import BackboneOptions
 from headstart.backbones.pooling import display_tap
 from headstart.cache.borrowed import BorrowingSpace, ReadOnlySpace
-from headstart.cache.memos import IDENTITY, find_known
+from headstart.cache.memos import IDENTITY, find_known, record_known
 from headstart.cache.recipe import Recipe, make_recipe
 from headstart.cache.store import Cache
 from headstart.errors import ConfigError, MismatchError, WeightsUnavailableError
-from headstart.extraction.workers import ModelRecipe
+from headstart.remote.addresses import is_remote
 
 if TYPE_CHECKING:
     from headstart.cache.set_state import SetState
     from headstart.cache.space import Space
     from headstart.contracts import Backbone, FrozenModel, Progress, Source
     from headstart.types import BackboneInfo, FeatureRef, Json, Modality, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecipe:
+    """What a worker loads."""
+
+    spec: str
+    options: BackboneOptions
+    precision: Precision
+    weights: str  # the digest that they must have
 
 
 class OpenedBackbone:
@@ -71,6 +82,14 @@ class OpenedBackbone:
         """What another process needs to load it."""
         return ModelRecipe(self.spec, self._options, precision, self.info.weights)
 
+    def prepare(self, spaces: Sequence[Space]) -> None:
+        """Make the folders of spaces that it is about to fill, and note beside each what is known of it."""
+        self.cache.prepare()
+        for space in spaces:
+            space.prepare()
+            record_known(space.path, self.portable_spec, self.info)
+            space.home.publish_hint(space.path / "known")
+
     def _resolve(self) -> BackboneInfo:
         """From this machine's memo, from the model, or from what the cache knows of it."""
         try:
@@ -106,9 +125,11 @@ def _several(modality: str) -> str:
     return "lists of words" if modality == "words" else f"{modality}s"
 
 
-def cache_of_run(features: Mapping[str, Json], own: Cache) -> Cache | None:
+def cache_of_run(features: Mapping[str, Json], own: Cache, is_offline: bool = False) -> Cache | None:
     """The cache that a run says its features lie in, to be read; None if it is not there, or the user's own."""
     said = features.get("cache")
+    if isinstance(said, str) and is_remote(said):
+        return None if is_offline or said == own.location else Cache(said)
     if not isinstance(said, str) or not os.path.isdir(said):
         return None
     is_own = own.root.is_dir() and os.path.samefile(said, own.root)

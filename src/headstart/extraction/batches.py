@@ -106,6 +106,8 @@ class ReaderPool:
     def submit(self, positions: Sequence[int]) -> None:
         """Read these samples as one job."""
         self.n_jobs += 1
+        for position in positions:
+            self._plan.source.read_ahead(int(self._plan.todo[position]))
         self._jobs.put(Job(positions))
 
     def took(self, job: Job) -> None:

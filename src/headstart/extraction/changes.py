@@ -8,15 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import column_of, numbers_of
+from headstart.arrow import column_of, nulls_of, numbers_of
 from headstart.cache.layout import LABEL
 from headstart.cache.set_state import read_splits
 from headstart.data.answers import as_json
 from headstart.errors import ConfigError
-from headstart.keys import contains, first_by_key, search, words
+from headstart.keys import contains, first_by_key, same_rows, search, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from headstart.cache.sets import FeatureSet
     from headstart.contracts import Progress, Source
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.types import LabelKind
 
 _BETWEEN = "\x1f"
+_NO = column_of(np.zeros(1, dtype=np.int8))[0]
 
 
 def check_changes(earlier: FeatureSet, source: Source, samples: Samples, progress: Progress) -> None:
@@ -84,21 +87,57 @@ def _another(earlier: FeatureSet, why: str) -> ConfigError:
     )
 
 
-def _count_relabelled(earlier: FeatureSet, keys: Any, samples: Samples) -> int:
+def _count_relabelled(earlier: FeatureSet, keys: NDArray[np.uint8], samples: Samples) -> int:
     """How many samples that stay have a label that none of their copies had, in the columns that both have."""
-    table = earlier.samples
-    distinct = words(keys[first_by_key(keys)])
-    before, _ = search(*distinct, keys)
-    after, found = search(*distinct, samples.keys)
-    rows = np.flatnonzero(found)
+    there = set(earlier.column_names)
+    names = [name for name in samples.table.column_names if name.startswith(LABEL) and name in there]
+    rows = np.flatnonzero(~_same_labels(earlier, keys, samples, names))
+    samples.release()
+    if not names or not len(rows):
+        return 0
+    near = np.flatnonzero(contains(samples.keys[rows], keys))
+    distinct = words(keys[near[first_by_key(keys[near])]])
+    before, _ = search(*distinct, keys[near])
+    after, found = search(*distinct, samples.keys[rows])
+    rows, after = rows[found], after[found]
     changed = np.zeros(len(rows), dtype=bool)
-    for name in table.column_names:
-        if name.startswith(LABEL) and name in samples.table.column_names:
-            was = _comparable(table.column(name))
-            now = _comparable(samples.table.column(name)).take(column_of(rows))
-            changed |= _are_new(was, before, now, after[rows])
+    for name in names:
+        was = _comparable(earlier.columns([name]).column(name).take(column_of(near)))
+        now = _comparable(samples.table.column(name).take(column_of(rows)))
+        changed |= _are_new(was, before, now, after)
     samples.release()
     return int(changed.sum())
+
+
+def _same_labels(
+    earlier: FeatureSet, keys: NDArray[np.uint8], samples: Samples, names: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Which samples are in the same row as before, with the same labels; of data that grew, nearly all."""
+    same = same_rows(keys, samples.keys)
+    start = 0
+    for group in earlier.groups(names):
+        stop = min(start + group.num_rows, len(same))
+        for name in names if start < stop else ():
+            was, now = (
+                _comparable(part)
+                for part in (
+                    group.column(name).slice(0, stop - start),
+                    samples.table.column(name).slice(start, stop - start),
+                )
+            )
+            same[start:stop] &= _are_alike(was, now)
+        samples.release()
+        start += group.num_rows
+    return same
+
+
+def _are_alike(was: Any, now: Any) -> NDArray[np.bool_]:
+    """Which of as many labels are the same, or missing on both sides."""
+    if was.type != now.type:
+        return np.zeros(len(was), dtype=bool)
+    equal = numbers_of(pc.fill_null(pc.equal(was, now).cast(pa.int8()), _NO))
+    alike: NDArray[np.bool_] = (equal != 0) | (nulls_of(was) & nulls_of(now))
+    return alike
 
 
 def _comparable(column: pa.ChunkedArray) -> Any:

@@ -17,7 +17,7 @@ from headstart.errors import DataError, HeadstartError, StorageError
 from headstart.extraction.corrected import RemainingPayloads, about_these, kept_corrections
 from headstart.extraction.samples import label_samples
 from headstart.keys import contains, pack
-from headstart.places import expanded
+from headstart.places import absolute
 from headstart.tasks import USUAL
 from headstart.words import counted
 
@@ -290,4 +290,4 @@ def _location(data: Any) -> str | None:
     text = os.fspath(data)
     if text == STANDARD_INPUT:
         return None
-    return text if text.startswith("hf:") else os.path.abspath(expanded(text))
+    return text if text.startswith("hf:") else absolute(text)

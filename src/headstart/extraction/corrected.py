@@ -151,6 +151,10 @@ class RemainingPayloads(Payloads):
         """As of the source."""
         return self.source.rows_per_block
 
+    def read_ahead(self, row: int) -> None:
+        """Of one that remains."""
+        self.source.read_ahead(int(self._rows[row]))
+
     def payload(self, row: int) -> Payload:
         """The content of one that remains."""
         return self.source.payload(int(self._rows[row]))

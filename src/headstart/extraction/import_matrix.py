@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart.arrow import keys_to_arrow, names_by_code, strings
-from headstart.cache.claims import ClaimBoard
+from headstart.arrow import column_of, keys_to_arrow, names_by_code, strings
 from headstart.cache.commit import commit_set
 from headstart.cache.corrections import LINEAGE
 from headstart.cache.formats import FormatName, shard_format
@@ -27,9 +26,10 @@ from headstart.cache.imported import (
 from headstart.cache.layout import LABEL, META, check_set_name
 from headstart.cache.matrices import Matrix, open_matrix
 from headstart.cache.store import Cache
-from headstart.data.label_cells import clean_labels
+from headstart.data.label_cells import clean_labels, first_row
 from headstart.data.options import SourceOptions
 from headstart.data.read_table import is_table, read_table_file
+from headstart.data.source import prefixed
 from headstart.data.splits import split_name
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.commit import (
@@ -42,11 +42,11 @@ from headstart.extraction.commit import (
 )
 from headstart.extraction.corrected import kept_corrections
 from headstart.extraction.samples import Samples, label_samples
-from headstart.keys import KEY_BYTES, pack
+from headstart.keys import KEY_BYTES, copies_among, pack, slices
 from headstart.types import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -80,7 +80,7 @@ def read_samples(matrix: Matrix, config: ImportConfig) -> ImportedSamples:
     keys = _keys(columns, ids, matrix, config)
     labels = _labels(columns, matrix, config)
     table: dict[str, pa.Array | pa.ChunkedArray] = {
-        "id": strings(ids),
+        "id": ids,
         "key": keys_to_arrow(keys),
         "split": _splits(columns, matrix, config, place),
         "origin": _origins(columns, matrix, place),
@@ -114,30 +114,49 @@ def _columns(matrix: Matrix, config: ImportConfig) -> pa.Table:
     return pa.table({"id": strings(lines)})
 
 
-def _ids(columns: pa.Table, asked: str | None, place: str) -> list[str]:
+def _ids(columns: pa.Table, asked: str | None, place: str) -> pa.ChunkedArray:
+    """The ids of all rows, none of them empty."""
     name = asked or ("id" if "id" in columns.column_names else columns.column_names[0])
     if asked is None and name != "id" and columns.num_columns > 1:
         raise ConfigError(f"which column of {place} are the ids? say --id-column; {_there(columns)}")
-    values = _texts(columns, name, place).to_pylist()
-    first: dict[str, int] = {}
-    for row, value in enumerate(values, 1):
-        if not value:
-            raise DataError(f"{place}, row {row}: the id is empty; every sample needs one")
-        if (earlier := first.setdefault(value, row)) != row:
-            raise DataError(f"{place}, row {row}: the id {value!r} is that of row {earlier} as well")
-    return list(first)
+    ids = _texts(columns, name, place)
+    blank = first_row(ids, None) if ids.null_count else first_row(ids, "")
+    if blank >= 0:
+        raise DataError(f"{place}, row {blank + 1}: the id is empty; every sample needs one")
+    return ids
 
 
-def _keys(columns: pa.Table, ids: list[str], matrix: Matrix, config: ImportConfig) -> NDArray[np.uint8]:
+def _keys(columns: pa.Table, ids: pa.ChunkedArray, matrix: Matrix, config: ImportConfig) -> NDArray[np.uint8]:
+    """The keys of all rows; rows whose ids are alike are refused."""
+    of_ids = imported_keys(config.set, _values(ids))
+    _check_unique(ids, of_ids, str(config.ids or matrix.path))
     if config.keys is not None:
         return config.keys
     if not matrix.about or config.ids is not None:
-        return imported_keys(config.set, ids)
-    digits = columns.column("key").to_pylist()
-    for row, value in enumerate(digits, 1):
+        return of_ids
+    digits = bytearray()
+    for row, value in enumerate(_values(columns.column("key")), 1):
         if value is None or len(value) != 2 * KEY_BYTES or not set(value) <= set("0123456789abcdef"):
             raise DataError(f"{matrix.path}, row {row}: {value!r} is not a key of {2 * KEY_BYTES} hex digits")
-    return pack(map(bytes.fromhex, digits))
+        digits += bytes.fromhex(value)
+    return pack([bytes(digits)])
+
+
+def _check_unique(ids: pa.ChunkedArray, keys: NDArray[np.uint8], place: str) -> None:
+    """Ids are compared by their keys: as strings, ten million of them would take gigabytes."""
+    again = copies_among(keys)
+    if not len(again.rows):
+        return
+    row = int(again.rows[~again.is_first].min())
+    first = int(again.rows[again.groups == again.groups[again.rows == row]][0])
+    value = ids[row].as_py()
+    raise DataError(f"{place}, row {row + 1}: the id {value!r} is that of row {first + 1} as well")
+
+
+def _values(column: pa.ChunkedArray) -> Iterator[Any]:
+    """The values of a column one by one, of which only a block at a time are in memory as objects of Python."""
+    for rows in slices(len(column)):
+        yield from column.slice(rows.start, rows.stop - rows.start).to_pylist()
 
 
 def _splits(columns: pa.Table, matrix: Matrix, config: ImportConfig, place: str) -> pa.Array:
@@ -189,8 +208,8 @@ def _as_label(columns: pa.Table, name: str, place: str) -> tuple[pa.Array | pa.C
 def _origins(columns: pa.Table, matrix: Matrix, place: str) -> pa.Array | pa.ChunkedArray:
     if matrix.about and "origin" in columns.column_names:
         return columns.column("origin").cast(pa.string())
-    name = Path(place).name
-    return strings([f"{name}:{row}" for row in range(1, columns.num_rows + 1)])
+    rows = (np.arange(part.start, part.stop) + 1 for part in slices(columns.num_rows))
+    return pa.chunked_array([prefixed(f"{Path(place).name}:", column_of(part)) for part in rows], pa.string())
 
 
 def _column(columns: pa.Table, name: str, place: str) -> pa.ChunkedArray:
@@ -260,7 +279,7 @@ def import_features(config: ImportConfig, progress: Progress) -> Imported:
     check_imported(space, keys, matrix, progress)
     cache.prepare()
     space.prepare()
-    with ClaimBoard(space.claims_dir):  # until a set refers to the rows, so that no gc takes them
+    with space.claims():  # until a set refers to the rows, so that no gc takes them
         n_new = fill_imported(space, keys, matrix, shard_format(config.format), progress)
         features = _commit(cache, config, matrix, imported, space, progress)
     space.refresh()  # what was written is not in the index yet
@@ -301,7 +320,7 @@ def _commit(
         held, replaces = labelled.again.held, earlier.digest if earlier else None
         if held is not None:
             info[LINEAGE] = lineage_of(earlier)
-        features = commit_set(cache, config.set, labelled.table, info, failures, replaces, held)
+        features = commit_set(cache, config.set, labelled, info, failures, replaces, held)
         if features is not None:
             say_corrections(labelled.again, earlier, progress)
             return features

@@ -241,6 +241,10 @@ class ShortTexts:
     def streams(self) -> bool:
         return self._source.streams
 
+    def read_ahead(self, row: int) -> None:
+        """Of one that remains."""
+        self._source.read_ahead(self._rows[row])
+
     def payload(self, row: int) -> Payload:
         return self._source.payload(self._rows[row])
 

@@ -94,6 +94,16 @@ class ExtractionPlan:
         """The numbers of the spaces that a view fills."""
         return range(view * len(self.taps), (view + 1) * len(self.taps))
 
+    def held(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of ``todo`` have all of the features that they lacked a moment ago, shape (n,)."""
+        keys = self.samples.keys[self.todo[positions]]
+        held = np.ones(len(positions), dtype=bool)
+        for view in range(len(self.views)):
+            spaces = [self.spaces[number] for number in self.spaces_of(view)]
+            has = np.all([space.held(keys, recent=True) for space in spaces], axis=0)
+            held &= has | ~self.wants[positions, view]
+        return held
+
     def summary(self) -> str:
         """What is held and what is to do, in a line."""
         n, todo = len(self.samples), int(self.wants[:, 0].sum())  # the samples as they are come first
@@ -154,11 +164,13 @@ def plan_for_spaces(
     """
     taps = tuple(str(space.recipe.entries["tap"]) for space in spaces[: len(spaces) // len(views)])
     unique = first_occurrences(samples.keys)
-    lacking, failed = _lacking(spaces, samples.keys[unique], failed_rows)
+    # The same array where all differ: the spaces know by it what they were asked before.
+    keys = samples.keys if len(unique) == len(samples.keys) else samples.keys[unique]
+    lacking, failed = _lacking(spaces, keys, failed_rows)
     lacking = lacking.reshape(len(views), len(taps), -1)
     n_viewed = len(unique)
     if viewed is not None:
-        meant = contains(samples.keys[viewed], samples.keys[unique])
+        meant = contains(samples.keys[viewed], keys)
         lacking[[view is not None for view in views]] &= meant
         n_viewed = int(meant.sum())
     wants: NDArray[np.bool_] = np.any(lacking, axis=1).T  # of a view all taps come out of one pass
@@ -180,7 +192,7 @@ def plan_for_spaces(
         why,
         int((failed.any(axis=0) & ~wants[:, 0]).sum()),
     )
-    del lacking, at, units, order, unique
+    del lacking, at, units, order, unique, keys
     if len(samples) > ROWS_AT_ONCE:  # not for each small block of a stream
         return_freed_memory()
     return plan

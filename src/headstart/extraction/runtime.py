@@ -321,7 +321,10 @@ def over_few_sizes(function: Any) -> Any:
 
 def _another(examples: Sequence[torch.Tensor], any_shape: bool) -> tuple[torch.Tensor, ...]:
     """A batch that nothing was made with: what took its example for a constant shows."""
-    return _fewer(examples) if any_shape else tuple(part.flip(0).flip(-1) * 0.5 for part in examples)
+    if any_shape:
+        return _fewer(examples)
+    turned = (part.flip(0).flip(-1) for part in examples)
+    return tuple(part * 0.5 if part.is_floating_point() else part // 2 for part in turned)
 
 
 def _fewer(examples: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

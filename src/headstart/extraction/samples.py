@@ -22,7 +22,18 @@ from headstart.data.splits import NOT_GIVEN, complete_splits, count_shared, desc
 from headstart.errors import ConfigError, DataError
 from headstart.extraction.corrected import reapply, with_made_label
 from headstart.groups import group_codes
-from headstart.keys import KEY_BYTES, copies_among, first_by_key, pack, search, slices, units_among, words
+from headstart.keys import (
+    KEY_BYTES,
+    contains,
+    copies_among,
+    first_by_key,
+    pack,
+    same_rows,
+    search,
+    slices,
+    units_among,
+    words,
+)
 from headstart.tasks import USUAL, open_task
 from headstart.types import SPLITS, SampleBlock
 
@@ -355,13 +366,21 @@ def _earlier(
     if dict(kinds) != dict(earlier.label_kinds) and not earlier.info["counts"]["test"]:
         return unknown
     keys, splits = _known_splits(earlier)
-    same = (np.array_equal(keys[rows], samples.keys[rows]) for rows in slices(len(keys)))
-    if len(keys) == len(samples) and all(same):  # the usual case, and nothing has to be looked up
-        splits[copies.rows] = splits[copies.rows[copies.is_first]][copies.groups]
-        return splits
-    first = first_by_key(keys)
-    positions, found = search(*words(keys[first]), samples.keys)
-    unknown[found] = splits[first][positions[found]]
+    same = same_rows(keys, samples.keys)  # the usual case: of data that grew, all that were there before
+    n = min(len(keys), len(samples))
+    np.copyto(unknown[:n], splits[:n], where=same[:n])
+    gone = np.ones(len(keys), dtype=bool)
+    gone[:n] = ~same[:n]
+    moved = ~same
+    moved[copies.rows] = True  # of a key that was there twice, the first row counts
+    if gone.any():
+        moved |= contains(keys[gone], samples.keys)
+    rows = np.flatnonzero(moved)
+    unknown[rows] = NOT_GIVEN
+    near = np.flatnonzero(contains(samples.keys[rows], keys))
+    first = near[first_by_key(keys[near])]
+    positions, found = search(*words(keys[first]), samples.keys[rows])
+    unknown[rows[found]] = splits[first][positions[found]]
     return unknown
 
 

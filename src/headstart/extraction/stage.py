@@ -37,6 +37,7 @@ from headstart.extraction.plan import (
 from headstart.extraction.samples import FailureLimit, register
 from headstart.extraction.timings import Timings
 from headstart.network import forbid_network
+from headstart.remote.addresses import is_remote, plain_address
 
 if TYPE_CHECKING:
     import numpy as np
@@ -277,11 +278,10 @@ def _extract_stream(
     progress: Progress,
 ) -> FillResult:
     """Compute block by block what is missing of a source that can be read only once, in order."""
-    if config.workers is not None and config.workers > 1:
-        progress.say(
-            f"a stream is read once, in order: one process extracts it, and --workers {config.workers} "
-            "is left aside"
-        )
+    several = config.workers is not None and config.workers > 1
+    if several or config.cluster is not None:
+        option = f"--engine {config.engine}" if config.cluster is not None else f"--workers {config.workers}"
+        progress.say(f"a stream is read once, in order: one process extracts it, and {option} is left aside")
     first: ExtractionPlan | None = None
 
     def plan_block(part: Payloads, samples: Samples) -> ExtractionPlan:
@@ -342,7 +342,7 @@ def set_name(asked: str | None, data: Any, *backbones: str) -> str:
     if isinstance(data, str) and data.startswith("hf:"):
         stem = short_name(data)
     elif isinstance(data, str | os.PathLike):
-        path = Path(data).resolve()
+        path = Path(plain_address(os.fspath(data))) if is_remote(data) else Path(data).resolve()
         if os.fspath(data) == STANDARD_INPUT:
             path = Path("stdin")
         elif set(path.name) & set("*?["):

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import BackboneError, HeadstartError, MismatchError
-from headstart.extraction.workers import (
+from headstart.extraction.messages import (
     Advanced,
     ExitMessage,
     Failed,
@@ -29,7 +29,7 @@ from headstart.progress import Silence
 
 if TYPE_CHECKING:
     from headstart.contracts import FrozenModel
-    from headstart.extraction.fill import LocalEngine
+    from headstart.extraction.claimed import ClaimedExtraction
     from headstart.extraction.workers import WorkerTask
 
 
@@ -39,7 +39,7 @@ class _ParentProgress(Silence):
     def __init__(self, messages: Connection) -> None:
         self._messages = messages
         self._n_sent = 0
-        self.engine: LocalEngine | None = None
+        self.engine: ClaimedExtraction | None = None
 
     def send(self, message: Message) -> None:
         """Send a message; a parent that is gone does not keep us from committing what we have."""
@@ -86,9 +86,9 @@ def _work(progress: _ParentProgress) -> ExitMessage:
     stopped: dict[str, Any] = {}
     try:
         task: WorkerTask = pickle.load(sys.stdin.buffer)  # noqa: S301  from the parent, through a pipe
-        from headstart.extraction.fill import LocalEngine
+        from headstart.extraction.claimed import ClaimedExtraction
 
-        progress.engine = LocalEngine(progress, task.batch_size, cores=task.cores, counts_others=False)
+        progress.engine = ClaimedExtraction(progress, task.batch_size, cores=task.cores, counts_others=False)
         threading.Thread(
             target=_listen, args=(progress.engine,), name="headstart-listen", daemon=True
         ).start()
@@ -103,7 +103,7 @@ def _work(progress: _ParentProgress) -> ExitMessage:
     return ExitMessage(engine.n_computed if engine else 0, engine.timings if engine else None, **stopped)
 
 
-def _listen(engine: LocalEngine) -> None:
+def _listen(engine: ClaimedExtraction) -> None:
     """Take note of rows that failed elsewhere; the end of the input is the end of the parent."""
     with contextlib.suppress(OSError, ValueError):
         while line := sys.stdin.buffer.readline():
@@ -113,7 +113,7 @@ def _listen(engine: LocalEngine) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(task: WorkerTask, engine: LocalEngine, progress: _ParentProgress) -> None:
+def _run(task: WorkerTask, engine: ClaimedExtraction, progress: _ParentProgress) -> None:
     from headstart.extraction.writer import ShardWriter
 
     model = _load(task)

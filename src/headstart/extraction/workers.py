@@ -2,123 +2,41 @@
 
 The workers are commands of their own that share the plan's spaces out by claims, as separate commands do, so
 one that dies loses nothing: the others take over what it had claimed. But for the task that one is started with,
-they and the command that started them tell each other one JSON object per message, never a pickle.
+no pickle is sent.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-import headstart.errors
 from headstart.devices import pick_gpu
-from headstart.errors import BackboneError, ConfigError, HeadstartError
+from headstart.errors import BackboneError, ConfigError
+from headstart.extraction.messages import Advanced, ExitMessage, Failed, FailedRows, Said, decode, encode
 from headstart.extraction.samples import NO_LIMIT, FailureLimit
-from headstart.extraction.timings import Timings
-from headstart.types import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headstart.backbones import BackboneOptions
     from headstart.config import ComputeConfig
     from headstart.contracts import Progress
+    from headstart.extraction.backbone import ModelRecipe, OpenedBackbone
+    from headstart.extraction.messages import Message
     from headstart.extraction.plan import ExtractionPlan
-    from headstart.types import Json, Precision
+    from headstart.extraction.timings import Timings
+    from headstart.types import Failure
 
 ENOUGH_PER_GPU = 1000  # samples, below which another worker's start takes longer than they do
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A line for the user."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """So many samples more are done, which came to so many of average cost."""
-
-    n: int
-    work: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Samples that failed, by name."""
-
-    failures: list[Failure]
-
-
-@dataclass(frozen=True, slots=True)
-class FailedRows:
-    """Positions in the plan's ``todo`` that failed, and that no other worker need try; sent both ways."""
-
-    positions: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class ExitMessage:
-    """The last message of a worker."""
-
-    n_computed: int
-    timings: Timings | None
-    error_class: str = ""  # of `headstart.errors`; empty if nothing stopped it
-    error_text: str = ""
-    is_whole: bool = True  # whether it worked until nothing was left to do
-
-    @property
-    def error(self) -> HeadstartError | None:
-        """What stopped the worker."""
-        if not self.error_class:
-            return None
-        kind: type[HeadstartError] = getattr(headstart.errors, self.error_class, HeadstartError)
-        error = kind.__new__(kind)  # some are made from other things than their text
-        Exception.__init__(error, self.error_text)
-        return error
-
-
-Message: TypeAlias = Said | Advanced | Failed | FailedRows | ExitMessage
-_KINDS = {kind.__name__: kind for kind in (Said, Advanced, Failed, FailedRows, ExitMessage)}
-
-
-def encode(message: Message) -> bytes:
-    """A message as a line of JSON."""
-    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode() + b"\n"
-
-
-def decode(line: bytes) -> Message:
-    """The message of a line; a ValueError if it is cut short."""
-    values: dict[str, Json] = json.loads(line)
-    kind = _KINDS[values.pop("kind")]
-    if kind is Failed:
-        values["failures"] = [Failure(**failure) for failure in values["failures"]]
-    if kind is ExitMessage and values["timings"] is not None:
-        values["timings"] = Timings(**values["timings"])
-    message: Message = kind(**values)
-    return message
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecipe:
-    """What a worker loads."""
-
-    spec: str
-    options: BackboneOptions
-    precision: Precision
-    weights: str  # the digest that they must have
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +81,7 @@ class WorkersEngine:
     """
 
     progress: Progress
-    model: ModelRecipe
+    opened: OpenedBackbone
     devices: Sequence[str]
     cores: int
     batch_size: int | None = None
@@ -175,6 +93,7 @@ class WorkersEngine:
     def run(self, plan: ExtractionPlan) -> None:
         """Compute and commit all that is to do."""
         begun = time.monotonic()
+        self.opened.prepare(plan.spaces)
         workers: list[_Worker] = []
         try:
             tasks = [self._task(device, plan) for device in self.devices]
@@ -195,13 +114,17 @@ class WorkersEngine:
                 "--workers or a smaller --batch-size if memory ran out"
             )
 
+    def finish(self) -> None:
+        """Nothing is left open: the workers commit all before they end."""
+
     @property
     def _cores_each(self) -> int:
         return max(self.cores // len(self.devices), 1)
 
     def _task(self, device: str, plan: ExtractionPlan) -> bytes:
+        model = self.opened.model_recipe(plan.precision)
         try:
-            return pickle.dumps(WorkerTask(plan, self.model, device, self._cores_each, self.batch_size))
+            return pickle.dumps(WorkerTask(plan, model, device, self._cores_each, self.batch_size))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise ConfigError(
                 f"these samples cannot be handed to other processes ({error}); leave out --workers"

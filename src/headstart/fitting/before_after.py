@@ -10,7 +10,6 @@ import numpy as np
 from headstart.arrow import column_of, positions_in
 from headstart.cache.corrections import ENTRY
 from headstart.cache.layout import LABEL
-from headstart.cache.set_state import state_names
 from headstart.cache.store import Cache
 from headstart.config import EvaluateConfig
 from headstart.corrections.apply import correct
@@ -83,7 +82,10 @@ def state_without(done: Corrected) -> FeatureSet | None:
     after = done.after
     wanted = {row.identity for row in after.corrections} - done.rows
     cache, folder = Cache(after.cache), after.path.parent
-    states = [done.before, *filter(None, (_opened(cache, folder, name) for name in state_names(folder)))]
+    states = [
+        done.before,
+        *filter(None, (_opened(cache, folder, name) for name in cache.home.state_names(folder))),
+    ]
     fitting = [state for state in states if {row.identity for row in state.corrections} == wanted]
     about = {(row[0], row[1]) for row in done.rows}
     fitting = [state for state in fitting if _is_else_like(state, after, about)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def make_record(config: FitConfig, outcome: FitOutcome, progress: Progress) -> R
     report = _report(config, outcome)
     _say_unseen(report["data"], progress)
     _say_no_interval(outcome.evaluation, open_task(train.kind).headline, progress)
+    _say_neighbours(predictor.head, progress)
     return Run(
         config=with_choice(config, outcome.features, train.features, [train.column]).dump(),
         report=report,
@@ -184,6 +186,16 @@ def _say_no_interval(found: Evaluation, headline: Mapping[str, str], progress: P
             progress.say(f"no interval of {title} on {found.last}: {reasons[name]}")
 
 
+def _say_neighbours(head: Any, progress: Progress) -> None:
+    """How good neighbours are that were to be approximate."""
+    if getattr(head, "neighbours", "exact") == "exact":
+        return
+    from headstart.heads.approximate import Recall, why_exact  # which few heads need
+
+    found = Recall.read(head.search_)
+    progress.say(f"neighbours are approximate: {found}" if found else why_exact(len(head.rows_)))
+
+
 def provenance_of(features: FeatureSet) -> dict[str, Json]:
     """Which set was fitted on, and when."""
     info = features.info
@@ -210,13 +222,18 @@ def describe_features(
     return {
         "set": features.name,
         "digest": features.digest,
-        "cache": str(features.cache.resolve()),
+        "cache": _location(features.cache),
         **parts[0],
         "modality": features.info["source"]["modality"],
         "columns": features.info["source"]["columns"],
         **({"parts": parts} if len(parts) > 1 else {}),
         **({"beside": [describe_feature(opened, features, ref) for ref in beside]} if beside else {}),
     }
+
+
+def _location(cache: str | Path) -> str:
+    """Where a cache lies, as it is found from any working directory."""
+    return str(cache.resolve()) if isinstance(cache, Path) else cache
 
 
 def _predictions(splits: Mapping[str, LabelledSamples], found: Evaluation) -> pa.Table:

@@ -86,6 +86,21 @@ class Candidate:
         }
 
 
+def with_neighbours(config: FitConfig, kind: LabelKind) -> FitConfig:
+    """How neighbours are searched as a parameter of the heads that have any; as it is where they are exact."""
+    if config.neighbours == "exact":
+        return config
+    without = [
+        name for name in heads_of(config) if "neighbours" not in defaults(type(open_head(name, {}, 0, kind)))
+    ]
+    if without:
+        raise ConfigError(
+            f"a {without[0]} head looks for no neighbours; --neighbours approximate is for knn and propagate: leave it "
+            "out"
+        )
+    return config.model_copy(update={"params": {**config.params, "neighbours": config.neighbours}})
+
+
 def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
     """The head of a configuration, or those that its sweep compares, unfitted; mistakes in a sweep show here."""
     names = heads_of(config)

@@ -19,7 +19,7 @@ from headstart.fitting.label_columns import check_several, is_all, label_columns
 from headstart.fitting.labels_report import make_joined
 from headstart.fitting.protocols import measure_curves
 from headstart.fitting.report import FitOutcome, make_record
-from headstart.fitting.search import open_heads
+from headstart.fitting.search import open_heads, with_neighbours
 from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
 from headstart.fitting.unlabelled import fit_unlabelled
 from headstart.fitting.zero_shot import HEAD as ZERO_SHOT
@@ -193,6 +193,7 @@ def _open_job(
         own = own.model_copy(update={"head": head})
     try:
         own = asked_for_names(own, kind)
+        own = with_neighbours(own, kind)
         heads = open_heads(own, kind)
     except ConfigError as error:
         if not is_one_of_several:

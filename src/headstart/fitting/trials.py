@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from headstart.heads import open_head
+from headstart.heads.graphs import shared_graphs
 from headstart.heads.labelled import Labelled
 from headstart.heads.parallel import one_a_thread, threads_of_blas
 from headstart.heads.predictor import Predictor
@@ -132,11 +133,12 @@ def run_trials(
 
     most = max(trial.train.n_numbers for trial in trials) * threads_of_blas()
     together = heads[0].is_thread_safe and most <= MOST_NUMBERS  # each fit has a copy of its features
-    results = one_a_thread(fitted, groups) if together else map(fitted, groups)
     found: dict[int, TrialResult] = {}
-    for group, outcomes in zip(groups, results, strict=True):
-        found.update(zip(group, outcomes, strict=True))
-        done(len(group))
+    with shared_graphs():
+        results = one_a_thread(fitted, groups) if together else map(fitted, groups)
+        for group, outcomes in zip(groups, results, strict=True):
+            found.update(zip(group, outcomes, strict=True))
+            done(len(group))
     return [found[number] for number in range(len(trials))]
 
 

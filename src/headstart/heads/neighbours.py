@@ -48,6 +48,10 @@ class Neighbours:
     cosine: Floats
     row: Ints
 
+    def of(self, queries: Ints) -> Neighbours:
+        """Those of some of the queries."""
+        return Neighbours(self.cosine[queries], self.row[queries])
+
     def numbered(self, rows: Ints) -> Neighbours:
         """The same of a matrix of which those that were searched are these rows (M,)."""
         return replace(self, row=np.where(self.row < 0, -1, rows[self.row]))
@@ -56,6 +60,13 @@ class Neighbours:
         """How much each neighbour counts in a vote, shape (N, k): the nearest 1, one that is missing 0."""
         weights: Floats = np.exp((self.cosine - self.cosine[:, :1]) / temperature)
         return weights
+
+
+class Index(Protocol):
+    """What knows which rows are worth scoring; see `headstart.heads.approximate`."""
+
+    def candidates(self, queries: Floats, k: int, /) -> Ints:
+        """Rows among which the k nearest of unit queries (N, D) most likely are, (N, n); -1 where there are fewer."""
 
 
 class Ranks(Protocol):
@@ -75,8 +86,9 @@ def nearest(
     is_unit: bool = False,
     by: Literal["cosine", "product"] = "cosine",
     is_comparable: bool = False,
+    index: Index | None = None,
 ) -> Neighbours:
-    """The k nearest rows (M, D) of each query (N, D) by cosine or by product, exactly.
+    """The k nearest rows (M, D) of each query (N, D) by cosine or by product: exactly, unless an index is given.
 
     Parameters
     ----------
@@ -94,6 +106,9 @@ def nearest(
     is_comparable : bool
         Equal pairs have equal scores in all searches, not in this one alone: for `nearest_of`. It takes longer where
         many of the rows are neighbours.
+    index : Index, optional
+        Of the same rows, less the same centre: those that it names are scored, by cosine, and no others. Scores and
+        order are as exact as without it.
 
     Examples
     --------
@@ -101,7 +116,7 @@ def nearest(
     >>> nearest(X, X, 1, own=np.arange(3)).row.ravel().tolist()
     [2, 2, 0]
     """
-    n, is_dense = queries.shape[0], k * DENSE > among.shape[0] and not is_comparable
+    n, is_dense = queries.shape[0], k * DENSE > among.shape[0] and not is_comparable and index is None
     found = Neighbours(np.full((n, k), -np.inf), np.full((n, k), -1, dtype=np.int64))
     centred = None if centre is None or is_unit else _Centred(among, centre)
     if centred and not is_dense and n > QUERIES and among.shape[0] * among.shape[1] <= MOST_CENTRED:
@@ -109,7 +124,16 @@ def nearest(
     for place, block in in_blocks(queries, QUERIES):
         part = Neighbours(found.cosine[place], found.row[place])
         search = _Search(block, among, part, centred, rank, is_unit, is_dense, by == "cosine")
-        search.run(None if own is None else own[place])
+        here = None if own is None else own[place]
+        if index is None:
+            search.run(here)
+        else:
+            search.run_among(index.candidates(search.queries, k + (own is not None)), here)
+            short = _incomplete(part, among.shape[0], here)
+            if len(short):
+                hidden = None if here is None else here[short]
+                exact = nearest(block[short], among, k, centre, hidden, rank, is_unit, by, is_comparable=True)
+                part.cosine[short], part.row[short] = exact.cosine, exact.row
         if by == "product":
             part.cosine[...] *= np.where(
                 part.row < 0, 1, np.linalg.norm(block.astype(np.float64), axis=1)[:, None]
@@ -207,6 +231,17 @@ class _Search:
                 scores[here, own[here] - place.start] = -np.inf
             self._choose(scores, place.start)
         self._settle()
+
+    def run_among(self, candidates: Ints, own: Ints | None) -> None:
+        """The same of those rows alone that may be among the nearest, (N, n); -1 is none."""
+        is_one = candidates >= 0
+        if own is not None:
+            is_one &= candidates != own[:, None]
+        query, place = np.nonzero(is_one)
+        row = candidates[query, place]
+        cosine = self._scores(query, row)
+        order = self._order(query, cosine, row)
+        self._keep(query[order], row[order], cosine[order])
 
     @property
     def slack(self) -> float:
@@ -324,6 +359,13 @@ class _Search:
         kept = place < self.k
         self.found.cosine[query[kept], place[kept]] = cosine[kept]
         self.found.row[query[kept], place[kept]] = row[kept]
+
+
+def _incomplete(found: Neighbours, n_rows: int, own: Ints | None) -> Ints:
+    """The queries of which fewer neighbours were found than there are rows for, so few lie in the lists looked at."""
+    n_there = n_rows - (np.zeros(len(found.row), bool) if own is None else own >= 0)
+    n_found = (found.row >= 0).sum(axis=1)
+    return np.flatnonzero(n_found < np.minimum(found.row.shape[1], n_there))
 
 
 def _place_in_group(group: Ints) -> Ints:

@@ -10,8 +10,9 @@ from scipy.sparse import csr_array, dia_array
 
 from headstart.heads.answers import FLOATS, Floats
 from headstart.heads.estimators import Classifier, Shapes, Tensors
+from headstart.heads.graphs import graph_of, index_of
 from headstart.heads.knn import KNNHead
-from headstart.heads.neighbours import TEMPERATURE, nearest
+from headstart.heads.neighbours import TEMPERATURE, Neighbours
 from headstart.heads.parameters import Interval, check
 from headstart.heads.scikit import validate_data
 
@@ -36,6 +37,8 @@ class PropagateHead(KNNHead):
     temperature : float in (0, inf)
         The weight of a tie is exp(cosine / temperature).
     scaling : {"standard", "none"}
+    neighbours : {"exact", "approximate"}
+        With more than 200,000 rows ``approximate`` looks for neighbours in an index; with fewer it is exact.
 
     Attributes
     ----------
@@ -61,29 +64,35 @@ class PropagateHead(KNNHead):
     takes_labels: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = True
     fits_beside: ClassVar[bool] = False
-    integers: ClassVar[tuple[str, ...]] = ()
+    integers: ClassVar[tuple[str, ...]] = ("lists",)
     intervals: ClassVar = {
         "alpha": Interval(0, 1, open_low=True),
         "k": Interval(1, whole=True),
         "temperature": Interval(0, open_low=True),
     }
-    fitted: ClassVar = (*Classifier.fitted, "k_", "n_labelled_", "n_unlabelled_", "n_iter_")
+    fitted: ClassVar = (*Classifier.fitted, "k_", "n_labelled_", "n_unlabelled_", "n_iter_", "search_")
 
     n_labelled_: int
     n_unlabelled_: int
     n_iter_: int
 
     def __init__(
-        self, alpha: float = 0.9, k: int = 10, temperature: float = TEMPERATURE, scaling: str = "standard"
+        self,
+        alpha: float = 0.9,
+        k: int = 10,
+        temperature: float = TEMPERATURE,
+        scaling: str = "standard",
+        neighbours: str = "exact",
     ) -> None:
         self.alpha = alpha
         self.k = k
         self.temperature = temperature
         self.scaling = scaling
+        self.neighbours = neighbours
 
     def _shapes(self, tensors: Tensors, n_outputs: int, n_features: int) -> Shapes:
-        n = len(tensors["rows"]) if "rows" in tensors else 0
-        return {"rows": (n, n_features), "answers": (n, n_outputs)}
+        shapes = super()._shapes(tensors, n_outputs, n_features)
+        return shapes | {"answers": (*shapes["answers"][:1], n_outputs)}
 
     def fit(
         self,
@@ -115,7 +124,10 @@ class PropagateHead(KNNHead):
         self.k_ = min(int(self.k), len(features) - 1)
         start = np.zeros((len(features), len(self.classes_)))
         start[np.arange(len(codes)), codes] = 1
-        spread, self.n_iter_ = _spread(_ties(self.rows_, self.k_, self.temperature), start, self.alpha)
+        self.index_ = index_of(self.rows_, self.neighbours)
+        self._measure()
+        ties = _ties(graph_of(self.rows_, self.k_, self.index_), self.temperature)
+        spread, self.n_iter_ = _spread(ties, start, self.alpha)
         self.answers_ = _shares(spread)
         return self
 
@@ -123,10 +135,9 @@ class PropagateHead(KNNHead):
         raise NotImplementedError  # `fit` does all of it
 
 
-def _ties(rows: NDArray[np.float32], k: int, temperature: float) -> csr_array:
-    """How strongly samples are tied, symmetric and normalised by what leaves both ends, (N, N)."""
-    n = len(rows)
-    near = nearest(rows, rows, k, own=np.arange(n), is_unit=True)
+def _ties(near: Neighbours, temperature: float) -> csr_array:
+    """How strongly samples are tied to their nearest, symmetric and normalised by what leaves both ends, (N, N)."""
+    n, k = near.row.shape
     weights = np.exp((near.cosine - 1) / temperature).ravel()
     one_way = csr_array((weights, (np.repeat(np.arange(n), k), near.row.ravel())), shape=(n, n))
     ties = one_way.maximum(one_way.T)

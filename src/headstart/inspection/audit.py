@@ -17,6 +17,7 @@ from headstart.cache.store import Cache
 from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
+from headstart.heads.approximate import Index, Recall, asks_for_an_index, is_worth_an_index, recall_of
 from headstart.heads.neighbours import Neighbours, nearest, nearest_of
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
@@ -83,16 +84,21 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
     feature = samples.feature
     progress.say(f"{counted(len(samples), 'sample')} at {feature.backbone} {display_tap(feature.tap)}")
     found = Audit(config, samples, column)
+    is_approximate = not isinstance(samples, WordSamples) and asks_for_an_index(
+        config.neighbours, len(samples), progress
+    )
     rank = ranks(keys_from_arrow(samples.table.column("key")))
     if "labels" in checks and column:
         with _timed(found, "labels", "looking for wrong labels", progress):
             found.labels = _wrong_labels(samples, rank)
     if isinstance(samples, WordSamples):
         return found
-    compared = _Compared(samples, rank)
+    compared = _Compared(samples, rank, is_approximate)
     if {"duplicates", "outliers"} & {*checks}:
         with _timed(found, "neighbours", "comparing all samples", progress):
             near = compared.with_each_other()
+            if is_approximate:
+                found.recall = compared.recall(near)
         found.near_train = compared.near_train
         if "duplicates" in checks:
             found.duplicates = pairs_above(near, config.threshold)
@@ -105,9 +111,13 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
     if "leaks" in checks:
         with _timed(found, "leaks", "comparing test with train", progress):
             found.leaks = _leaks(compared, config.threshold, judges_leaks)
+            if is_approximate and found.recall is None:
+                found.recall = compared.recall_of_leaks()
             if "group" in features.info["split"]:
                 found.grouped_by = features.info["split"]["group"]
                 found.shared_groups = _shared_groups(samples)
+    if found.recall is not None:
+        progress.say(f"neighbours are approximate: {found.recall}")
     return found
 
 
@@ -147,8 +157,8 @@ class _Compared:
     ``near_train`` are of each sample the ten nearest in train, (N, 10), once all were compared.
     """
 
-    def __init__(self, samples: MappedFeatures, rank: Rows) -> None:
-        self.samples, self._rank = samples, rank
+    def __init__(self, samples: MappedFeatures, rank: Rows, is_approximate: bool) -> None:
+        self.samples, self._rank, self._is_approximate = samples, rank, is_approximate
         self._centre = mean_of(samples)
         splits = splits_of(samples)
         self.rows = {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}
@@ -169,11 +179,33 @@ class _Compared:
             return self._search(rows, train, 1)
         return Neighbours(self.near_train.cosine[rows, :1], self.near_train.row[rows, :1])
 
+    def recall(self, near: Neighbours) -> Recall:
+        """Of what `with_each_other` found."""
+        everyone = np.arange(len(self.samples))
+        return recall_of(near.of, lambda rows: self._exact(rows, everyone, near.row.shape[1]), len(everyone))
+
+    def recall_of_leaks(self) -> Recall | None:
+        """Of what `nearest_train` finds for the rows outside train; None if there are none."""
+        train = self.rows["train"]
+        others = np.setdiff1d(np.arange(len(self.samples)), train, assume_unique=True)
+        if not len(train) or not len(others):
+            return None
+        near = self.nearest_train(others, train)
+        return recall_of(near.of, lambda rows: self._exact(others[rows], train, 1), len(others))
+
     def _search(self, queries: Rows, among: Rows, k: int) -> Neighbours:
+        if not self._is_approximate or not is_worth_an_index(len(queries), len(among)):
+            return self._exact(queries, among, k)
+        index = Index.made(ChosenRows(self.samples, among), centre=self._centre)
+        return self._exact(queries, among, k, index)
+
+    def _exact(self, queries: Rows, among: Rows, k: int, index: Index | None = None) -> Neighbours:
         own = np.full(len(self.samples), -1, dtype=np.int64)
         own[among] = np.arange(len(among))
         asked, searched = ChosenRows(self.samples, queries), ChosenRows(self.samples, among)
-        found = nearest(asked, searched, k, self._centre, own[queries], self._rank[among], is_comparable=True)
+        found = nearest(
+            asked, searched, k, self._centre, own[queries], self._rank[among], is_comparable=True, index=index
+        )
         return found.numbered(among)
 
 

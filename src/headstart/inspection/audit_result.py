@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headstart.cache.mapped import MappedFeatures
+    from headstart.heads.approximate import Recall
     from headstart.heads.neighbours import Neighbours
     from headstart.inspection.distances import Pairs
     from headstart.inspection.label_errors import LabelErrors
@@ -67,6 +68,7 @@ class AuditConfig(Config):
     checks: Annotated[list[str] | None, AfterValidator(_known_checks)]
     threshold: Annotated[float, Range(gt=0, le=1)]
     outlier_z: Annotated[float, Range(gt=0)]
+    neighbours: Literal["exact", "approximate"]
     corrections: Corrections
     cache: str | None
     digest: str | None = None
@@ -109,6 +111,8 @@ class Audit:
     """Mean distance to the ten nearest, (N,)."""
     z: NDArray[np.float64] | None = None
     """How many robust deviations that is above the median."""
+    recall: Recall | None = None
+    """Of an approximate search for neighbours; None of an exact one."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -178,6 +182,8 @@ def audit_report(found: Audit) -> dict[str, Json]:
     if found.outliers is not None:
         counts = _by_split(found, found.outliers)
         report["outliers"] = {"z": config.outlier_z, "n": len(found.outliers), **counts}
+    if found.recall is not None:
+        report["search"] = found.recall.to_json()
     return {**report, "seconds": found.seconds}
 
 

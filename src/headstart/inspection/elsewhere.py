@@ -20,6 +20,7 @@ from headstart.data.shown import text_of
 from headstart.errors import ConfigError
 from headstart.extraction.inputs import inputs_of_set
 from headstart.files import write_durably, write_folder
+from headstart.heads.approximate import Index, asks_for_an_index, recall_of
 from headstart.heads.neighbours import nearest
 from headstart.heads.rows import mean_of
 from headstart.inspection.project import META, as_numbers
@@ -27,9 +28,12 @@ from headstart.inspection.thumbnails import shown_image, suffix_of_image
 from headstart.registry.run_files import check_free, parquet_bytes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from headstart.contracts import Progress
     from headstart.extraction.inputs import SetInputs
-    from headstart.inspection.project import DrawnSamples, Projection
+    from headstart.heads.neighbours import Neighbours
+    from headstart.inspection.project import DrawnSamples, ProjectConfig, Projection
 
 SAMPLES, SCRIPT, IMAGES = "samples.parquet", "open_in_fiftyone.py", "images"
 N_NEIGHBOURS = 15
@@ -40,7 +44,8 @@ FEW = 200
 TAKEN = ("id", "key", "split", "origin", "x", "y", "neighbors", "text", "image", "embedding")
 RESERVED = ("id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at", "pk")
 """Fields that each sample of FiftyOne has."""
-PACKAGES = {"atlas": "embedding-atlas", "spotlight": "renumics-spotlight", "fiftyone": "fiftyone"}
+PACKAGES = {"atlas": "embedding-atlas", "spotlight": "renumics-spotlight", "fiftyone": "fiftyone pyarrow"}
+"""What reads each folder: FiftyOne does not bring what reads Parquet."""
 PAGE = """# {title}
 
 Points, labels, metadata and samples, written by `headstart project`. Images that are files stay where they are. In this
@@ -82,7 +87,7 @@ def check_elsewhere(to: str, out: Path, overwrite: bool, modality: str) -> None:
 
 
 def write_elsewhere(
-    projection: Projection, to: str, out: Path, vectors: bool | None, progress: Progress
+    projection: Projection, to: str, out: Path, config: ProjectConfig, progress: Progress
 ) -> str:
     """Write a folder that a tool opens, whole or not at all; the command that opens it.
 
@@ -92,8 +97,8 @@ def write_elsewhere(
         Of a set.
     to : {"atlas", "spotlight", "fiftyone"}
     out : Path
-    vectors : bool, optional
-        Whether the features are written as well; None: where the tool compares samples by them.
+    config : ProjectConfig
+        Features are written as well if it says so, or does not say and the tool compares samples by them.
     """
     drawn = projection.drawn
     assert drawn is not None  # what is projected is a set's
@@ -103,10 +108,10 @@ def write_elsewhere(
     if to == "fiftyone" and not seen.has_images:
         raise ConfigError("fiftyone shows images, and those of this set are not there any more")
     columns = {**_described(drawn, to), **_places(projection)}
-    if vectors or (vectors is None and to != "atlas"):
+    if config.vectors or (config.vectors is None and to != "atlas"):
         columns["embedding"] = vectors_of(np.asarray(drawn.X, dtype=np.float32))
     if to == "atlas":
-        columns |= _neighbours(drawn, progress)
+        columns |= _neighbours(drawn, config, progress)
     if seen.has_texts:
         columns["text"] = strings(list(seen.texts))
     writer: Callable[[Path, dict[str, Any], Seen], None] = {
@@ -205,22 +210,36 @@ def _places(projection: Projection) -> dict[str, Any]:
     return {name: projection.table.column(name) for name in "xy"}
 
 
-def _neighbours(drawn: DrawnSamples, progress: Progress) -> dict[str, Any]:
+def _neighbours(drawn: DrawnSamples, config: ProjectConfig, progress: Progress) -> dict[str, Any]:
     """The nearest samples of each as Embedding Atlas takes them: by row number, with one minus their cosine."""
     X = np.asarray(drawn.X)
-    if not 2 <= len(X) <= MOST_COMPARED:
-        if len(X) > MOST_COMPARED:
-            progress.say(
-                f"neighbours are left out: of more than {MOST_COMPARED:,} samples not all pairs are compared"
-            )
+    if len(X) > MOST_COMPARED and config.neighbours == "exact":
+        progress.say(
+            f"neighbours are left out: of more than {MOST_COMPARED:,} samples not all pairs are compared; --neighbours "
+            "approximate writes them"
+        )
+        return {}
+    if len(X) < 2:
         return {}
     k = min(N_NEIGHBOURS, len(X) - 1)
-    found = nearest(X, X, k, mean_of(X), np.arange(len(X)))
+    found = _nearest(X, k, config, progress)
     distances = (1 - found.cosine).astype(np.float32)
     lists = [
         pa.FixedSizeListArray.from_arrays(column_of(part.reshape(-1)), k) for part in (found.row, distances)
     ]
     return {"neighbors": pa.StructArray.from_arrays(lists, ["ids", "distances"])}
+
+
+def _nearest(X: NDArray[Any], k: int, config: ProjectConfig, progress: Progress) -> Neighbours:
+    centre, everyone = mean_of(X), np.arange(len(X))
+    if not asks_for_an_index(config.neighbours, len(X), progress):
+        return nearest(X, X, k, centre, everyone)
+    found = nearest(X, X, k, centre, everyone, index=Index.made(X, config.seed, centre))
+    recall = recall_of(
+        found.of, lambda rows: nearest(X[rows], X, k, centre, rows, is_comparable=True), len(X), config.seed
+    )
+    progress.say(f"neighbours are approximate: {recall}")
+    return found
 
 
 # -- the tools

@@ -50,6 +50,7 @@ class ProjectConfig(Config):
     seed: Seed
     to: Literal["atlas", "spotlight", "fiftyone"] | None
     vectors: bool | None
+    neighbours: Literal["exact", "approximate"]
     cache: str | None
     digest: str | None = None
 

@@ -27,6 +27,11 @@ def project_to(config: ProjectConfig, out: Path | None, overwrite: bool, progres
     ConfigError
         There is no such column, feature or method, or something else lies at ``out``.
     """
+    if config.neighbours != "exact" and config.to != "atlas":
+        raise ConfigError(
+            "--neighbours approximate is for the neighbours that --to atlas writes; those of umap are approximate as "
+            "they are"
+        )
     if config.to is not None:
         return _to_tool(config, config.to, out, overwrite, progress)
     if config.vectors:
@@ -48,7 +53,7 @@ def _to_tool(
     modality = str(Cache(config.cache).open_set(config.set, config.digest).info["source"]["modality"])
     check_elsewhere(to, out, overwrite, modality)
     found = project_set(config, progress)
-    command = write_elsewhere(found, to, out, config.vectors, progress)
+    command = write_elsewhere(found, to, out, config, progress)
     progress.say(f"{found.table.num_rows:,} samples written to {out}; open them with: {command}")
     return found
 

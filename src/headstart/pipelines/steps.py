@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headstart.cache.layout import set_name_from
 from headstart.cache.store import Cache
 from headstart.config import (
+    ON_CLUSTER,
     CompareConfig,
     EvaluateConfig,
     ExtractConfig,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 NO_DIFFERENCE = (
     "cache", "device", "workers", "format", "offline", "track", "part_size", "plots", "data", "init_head", "runs",
-    "run", "teacher", "corrections",
+    "run", "teacher", "corrections", "engine", *ON_CLUSTER,
 )  # fmt: skip
 """What changes no result, or is in the key by its content."""
 

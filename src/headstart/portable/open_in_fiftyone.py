@@ -1,4 +1,4 @@
-"""Show the samples that lie beside this file in FiftyOne: pip install fiftyone, then python open_in_fiftyone.py.
+"""Show the samples that lie beside this file in FiftyOne: pip install fiftyone pyarrow; python open_in_fiftyone.py.
 
 Images are opened where they lay when the table was written; those that lie in images/ may be moved with it. The data
 set stays in FiftyOne's database under the name of this folder, and is made anew each time. Nothing here is headstart's

@@ -185,7 +185,7 @@ def _read_part(
 ) -> FillResult:
     """All inputs, with one feature of each in the cache; what the run's own cache holds is read there."""
     progress.say(source.description)
-    lender = cache_of_run(features, cache)
+    lender = cache_of_run(features, cache, config.offline)
     recipes = [Recipe(each["recipe"]) for each in (features, *features.get("beside", ()))]
     spaces = [space_of(recipe, cache, lender) for recipe in recipes]
 

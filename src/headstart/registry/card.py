@@ -348,6 +348,15 @@ def params_of(report: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
+def search_of(report: Mapping[str, Json]) -> str:
+    """How good the neighbours are that a run's head finds by an index; empty if it finds them exactly, or has none."""
+    head = report.get("head")
+    search = head.get("search") if isinstance(head, dict) else None
+    if not isinstance(search, dict):
+        return ""
+    return f"{search['neighbours']}, recall at {search['k']} is {search['recall']:.4f} of {search['n_queries']:,} rows"
+
+
 def figures_table(label: str, report: Mapping[str, Json]) -> str:
     """The leading score of a label on each split, for a notebook."""
     name = open_task(str(report.get("task") or "single")).leading_score

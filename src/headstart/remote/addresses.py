@@ -68,3 +68,26 @@ def shown(address: str) -> str:
     except ValueError:
         return f"{address.partition('://')[0]}://…"
     return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
+
+
+def misaddressed(place: str) -> str | None:
+    """What is wrong with an address, for a message behind it; None of one that can be right, and of a path."""
+    if not is_remote(place):
+        return None
+    try:
+        checked(place)
+    except ConfigError as error:
+        return str(error).removeprefix(f"{shown(place)}: ")
+    return None
+
+
+def plain_address(address: str) -> str:
+    """An address as it may be kept: that of a web server without a query.
+
+    Examples
+    --------
+    >>> plain_address("https://example.org/a%20b.csv?X-Amz-Signature=0a1b"), plain_address("s3://b/a#1.csv")
+    ('https://example.org/a%20b.csv', 's3://b/a#1.csv')
+    """
+    in_bucket = address.partition("://")[0].lower() in BUCKETS
+    return address.rstrip("/") if in_bucket else shown(address)

@@ -7,13 +7,15 @@ raised names the object by its address, and nothing of a request: that may be si
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headstart.errors import ConfigError, MissingDependencyError, StorageError
+from headstart.network import network_is_forbidden
 from headstart.remote.addresses import BUCKETS, checked, shown
 
 if TYPE_CHECKING:
@@ -21,16 +23,35 @@ if TYPE_CHECKING:
 
 LISTED = 1000
 """Objects of an answer to a listing."""
+STREAMED = 4 << 20
+"""Bytes of an object that are read as a stream, at a time."""
 RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 """How long a server that fails or does not answer is asked again; the pauses grow."""
+TRIES, PAUSE, PATIENCE = 5, 0.2, 60.0
+"""How often, after how many seconds at first and for how many what may be repeated is begun anew: an answer that came
+cut short, or none, which the library does not try again by itself."""
+T = TypeVar("T")
+
+
+NO_CREDENTIALS = "there are no credentials; they come from the environment, as for the provider's own tools"
+_MACHINE_ROLES = "169.254.169.254"
+"""Where a machine in a cloud is asked for its role, when nothing else gives credentials."""
 
 
 class MissingObjectError(StorageError):
     """There is no such object."""
 
 
+class NoRangesError(StorageError):
+    """The server gives objects whole or not at all."""
+
+
 class ConflictError(StorageError):
     """An object is not what a conditional write expected: it is there already, or somebody else was first."""
+
+
+class TransferError(StorageError):
+    """A request had no answer, or one that was cut short; another try may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +76,25 @@ class Store:
     """The objects under an address such as ``s3://bucket/prefix``; `open_store` makes one.
 
     Paths are relative to it, with ``/`` between their parts. It may be used by several threads, and is pickled as its
-    address.
+    address. A ``query`` signs what is asked of a web server; it goes with every request, and nothing else names it.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address = checked(address)
+    def __init__(self, address: str, query: str = "") -> None:
+        self.address = checked(address, network_is_forbidden())
+        self._query = query
         with self._told(""):
-            self._objects = _objects_at(self.address)
+            self._objects = _objects_at(self.address, query)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        return Store, (self.address,)
+    def __reduce__(self) -> tuple[type[Store], tuple[str, str]]:
+        return Store, (self.address, self._query)
 
     def __repr__(self) -> str:
         return f"Store({shown(self.address)!r})"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a query goes with every request."""
+        return bool(self._query)
 
     def at(self, path: str) -> str:
         """The address of an object, for people."""
@@ -82,14 +109,59 @@ class Store:
         StorageError
             The server cannot be reached, refuses, or answers wrongly again and again.
         """
-        with self._told(path):
-            return bytes(_obstore().get(self._objects, path).bytes())
+        return self._again(path, lambda: bytes(_obstore().get(self._objects, path).bytes()))
 
     def read_tagged(self, path: str) -> tuple[bytes, str | None]:
         """The content of an object, and the tag that it had then; raises what `read` does."""
-        with self._told(path):
+
+        def read() -> tuple[bytes, str | None]:
             found = _obstore().get(self._objects, path)
             return bytes(found.bytes()), found.meta["e_tag"]
+
+        return self._again(path, read)
+
+    def fetch(self, path: str, start: int = 0, length: int | None = None) -> tuple[bytes, Object]:
+        """The content of an object or a part of it, and what the server said of the object in the same answer.
+
+        Raises
+        ------
+        NoRangesError
+            A part was asked for, and the server gives no parts.
+        MissingObjectError, StorageError
+            As `read`.
+        """
+        asked: Any = {} if length is None else {"range": (start, start + length)}
+
+        def read() -> tuple[bytes, Object]:
+            found = _obstore().get(self._objects, path, options=asked)
+            return bytes(found.bytes()), _object(found.meta)
+
+        return self._again(path, read)
+
+    def begin(self, path: str) -> Object:
+        """What the server says of an object when it is asked for its content, of which nothing is read.
+
+        For servers that do not answer when they are only asked about it, and for what is signed for reading alone.
+        """
+        return self._again(path, lambda: _object(_obstore().get(self._objects, path).meta))
+
+    def stream(self, path: str) -> tuple[Object, Iterator[bytes]]:
+        """What the server says of an object, and its content in parts; raises what `read` does.
+
+        While the parts come, a TransferError says that some are missing.
+        """
+        found = self._again(path, lambda: _obstore().get(self._objects, path))
+        about = _object(found.meta)
+        return about, self._parts(about, found)
+
+    def _parts(self, about: Object, found: Any) -> Iterator[bytes]:
+        came = 0
+        with self._told(about.path):
+            for part in found.stream(min_chunk_size=STREAMED):
+                came += len(part)
+                yield bytes(part)
+        if came != about.size:
+            raise TransferError(f"{self.at(about.path)}: {came:,} of {about.size:,} bytes came")
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Some bytes of an object; raises what `read` does."""
@@ -107,26 +179,35 @@ class Store:
     def look(self, path: str) -> Object | None:
         """What the server says of an object; None if there is none."""
         try:
-            with self._told(path):
-                return _object(_obstore().head(self._objects, path))
+            return _object(self._again(path, lambda: _obstore().head(self._objects, path)))
         except MissingObjectError:
             return None
 
     def listed(self, prefix: str = "", after: str | None = None) -> Iterator[Object]:
         """The objects in a folder and in those within, in the order of the server; of a web server refused."""
-        with self._told(prefix):
-            for chunk in _obstore().list(self._objects, prefix or None, offset=after, chunk_size=LISTED):
-                yield from map(_object, chunk)
+        for attempt in range(TRIES):
+            try:
+                with self._told(prefix):
+                    for chunk in _obstore().list(
+                        self._objects, prefix or None, offset=after, chunk_size=LISTED
+                    ):
+                        for found in map(_object, chunk):
+                            yield found
+                            after = found.path
+                return
+            except TransferError:
+                if attempt + 1 == TRIES:
+                    raise
+                time.sleep(PAUSE * 2**attempt)
 
     def folders(self, prefix: str = "") -> tuple[list[str], list[Object]]:
         """The folders right in a folder, by their paths, and its objects."""
-        with self._told(prefix):
-            found = _obstore().list_with_delimiter(self._objects, prefix or None)
-            return list(found["common_prefixes"]), list(map(_object, found["objects"]))
+        found = self._again(prefix, lambda: _obstore().list_with_delimiter(self._objects, prefix or None))
+        return list(found["common_prefixes"]), list(map(_object, found["objects"]))
 
     def write(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object, or a file as one, whatever was there; its tag."""
-        return self._put(path, content, "overwrite")
+        return self._again(path, lambda: self._put(path, content, "overwrite"))
 
     def create(self, path: str, content: bytes | os.PathLike[str]) -> str | None:
         """Write an object that is not there yet; its tag.
@@ -148,15 +229,18 @@ class Store:
         """
         return self._put(path, content, {"e_tag": tag})
 
+    def copy(self, source: str, target: str) -> None:
+        """Have the server copy an object, whatever was there; raises what `read` does."""
+        self._again(source, lambda: _obstore().copy(self._objects, source, target))
+
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; those that are not there are none the less deleted."""
         for start in range(0, len(paths), LISTED):
-            some = list(paths[start : start + LISTED])
-            try:
-                with self._told(some[0]):
-                    _obstore().delete(self._objects, some)
-            except MissingObjectError:
-                continue
+            with suppress(MissingObjectError):
+                self._delete(list(paths[start : start + LISTED]))
+
+    def _delete(self, paths: list[str]) -> None:
+        self._again(paths[0], lambda: _obstore().delete(self._objects, paths))
 
     def _put(self, path: str, content: bytes | os.PathLike[str], mode: Any) -> str | None:
         with self._told(path):
@@ -172,6 +256,25 @@ class Store:
                     whole.close()
         return tag
 
+    def _remedy(self) -> str:
+        """What may give access."""
+        if self.address.partition("://")[0].lower() in BUCKETS:
+            return "credentials come from the environment, as for the provider's own tools"
+        return "an address that is signed by its query is given with it each time: it is not kept, and it expires"
+
+    def _again(self, path: str, do: Callable[[], T]) -> T:
+        """Do what does no harm twice, again where it had no answer."""
+        began = time.monotonic()
+        for attempt in range(TRIES):
+            try:
+                with self._told(path):
+                    return do()
+            except TransferError:
+                if attempt + 1 == TRIES or time.monotonic() - began > PATIENCE:
+                    raise
+            time.sleep(PAUSE * 2**attempt)
+        raise AssertionError
+
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
         """Raise what obstore raises as an error of ours, in a line without anything of the request."""
@@ -181,20 +284,23 @@ class Store:
             yield
         except (FileNotFoundError, known.NotFoundError):
             raise MissingObjectError(f"{self.at(path)} is not there") from None
+        except known.NotSupportedError:
+            raise NoRangesError(
+                f"{self.at(path)}: the server gives no parts of files, and lists none"
+            ) from None
         except (known.AlreadyExistsError, known.PreconditionError):
             raise ConflictError(f"{self.at(path)} is not what was expected: somebody else wrote it") from None
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError):
-            raise StorageError(
-                f"{self.at(path)}: access is denied; credentials come from the environment, as for the provider's own "
-                "tools"
-            ) from None
+            raise StorageError(f"{self.at(path)}: access is denied; {self._remedy()}") from None
         except known.UnknownConfigurationKeyError:
             raise ConfigError(f"{self.at(path)} cannot be opened: an unknown setting") from None
+        except ValueError:
+            raise StorageError(f"{self.at(path)}: no object can have this path") from None
         except (known.BaseError, OSError) as error:
-            raise StorageError(f"{self.at(path)}: {_reason(error)}") from None
+            raise TransferError(f"{self.at(path)}: {_reason(error)}") from None
 
 
-def open_store(address: str, is_offline: bool = False) -> Store:
+def open_store(address: str, is_offline: bool = False, query: str = "") -> Store:
     """The objects under an address.
 
     Raises
@@ -204,9 +310,9 @@ def open_store(address: str, is_offline: bool = False) -> Store:
     ConfigError
         The address cannot be used, see `headstart.remote.addresses.checked`.
     """
-    checked(address, is_offline)
+    checked(address, is_offline or network_is_forbidden())
     _obstore()
-    return Store(address)
+    return Store(address, query)
 
 
 def _obstore() -> ModuleType:
@@ -217,8 +323,8 @@ def _obstore() -> ModuleType:
     return obstore
 
 
-def _objects_at(address: str) -> Any:
-    from obstore.store import from_url
+def _objects_at(address: str, query: str = "") -> Any:
+    from obstore.store import HTTPStore, from_url
 
     scheme = address.partition("://")[0].lower()
     # A server on this machine, as tests have it, speaks plainly; whoever names one by http:// says so, too.
@@ -226,7 +332,11 @@ def _objects_at(address: str) -> Any:
     is_plain = scheme == "http" or (scheme in BUCKETS and endpoint.startswith("http://"))
     retries: Any = RETRIES
     options: Any = {"allow_http": True} if is_plain else {}
-    return from_url(address, client_options=options, retry_config=retries)
+    if scheme in BUCKETS:
+        return from_url(address, client_options=options, retry_config=retries)
+    # By its class: of some hosts `from_url` would make a bucket, and drop the query.
+    signed = f"{address}?{query}" if query else address
+    return HTTPStore.from_url(signed, client_options=options, retry_config=retries)
 
 
 def _object(found: Any) -> Object:
@@ -237,16 +347,18 @@ def _reason(error: BaseException) -> str:
     """What went wrong, in few words; texts of obstore have the whole request in them."""
     text = str(error)
     for sign, said in (
+        (
+            "Account must be specified",
+            "no account is named; the environment does, as AZURE_STORAGE_ACCOUNT_NAME",
+        ),
+        (_MACHINE_ROLES, NO_CREDENTIALS),
         ("status code: 4", "the server refuses the request"),
         ("status code: 5", "the server fails, again and again"),
         ("dns", "the server's name is not known here"),
         ("timed out", "the server does not answer in time"),
         ("Connect", "the server cannot be reached"),
         ("connect", "the server cannot be reached"),
-        (
-            "credential",
-            "there are no credentials; they come from the environment, as for the provider's own tools",
-        ),
+        ("credential", NO_CREDENTIALS),
     ):
         if sign in text:
             return said

@@ -54,7 +54,7 @@ class SearchOptions:
         own = {name: value for name, value in arguments.items() if name in names}
         return cls(**{**own, "where": read_where(arguments["where"]), "computing": arguments})
 
-    def compute(self, cache: Path) -> RuntimeConfig:
+    def compute(self, cache: str | Path) -> RuntimeConfig:
         """How vectors of queries are computed, for a cache."""
         from headstart.config import RuntimeConfig
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -22,6 +21,7 @@ from headstart.extraction.backbone import reopen
 from headstart.extraction.read_again import read_again
 from headstart.fitting.report import describe_features
 from headstart.heads import open_head
+from headstart.places import is_there
 from headstart.tasks import open_task
 from headstart.training.distilled import objective_of, taught
 from headstart.training.trainee import Objective
@@ -202,7 +202,7 @@ def _trains(model: WholeModel, n_blocks: int) -> bool:
 def data_of(config: TuneConfig, features: FeatureSet) -> Any:
     """The data that was given; None if what was given is the set."""
     is_named = isinstance(config.data, str) and config.data == features.name
-    return None if is_named and (config.backbone is None or not os.path.exists(config.data)) else config.data
+    return None if is_named and (config.backbone is None or not is_there(config.data)) else config.data
 
 
 def _targets(head: Any, raw: Splits) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from headstart.fitting.report import FitOutcome
 from headstart.heads import head_class
 from headstart.network import forbid_network
 from headstart.options import did_you_mean
-from headstart.places import expanded
+from headstart.places import is_there
 from headstart.tasks import AUTO, open_task
 from headstart.tracking import epoch_logs, tell_run, tracking
 from headstart.training.callbacks import ShowEpochs, own_callbacks
@@ -132,7 +131,7 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
             "datasets.Dataset.from_list(list(data))"
         )
     is_set = isinstance(name, str) and name in cache.set_names()
-    if is_set and os.path.exists(expanded(name)):
+    if is_set and is_there(name):
         is_set = config.backbone is None and config.set is None
         if is_set:
             progress.say(
@@ -151,7 +150,7 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
             progress.say(said)
         return features
     if config.backbone is None:
-        if isinstance(name, str) and not os.path.exists(expanded(name)):
+        if isinstance(name, str) and not is_there(name):
             cache.open_set(name)  # says which sets there are
         raise ConfigError("say which backbone to train: --backbone SPEC")
     done = extract(_as_extract(config), progress)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.blocks import BLOCK, read_blocks
+from headstart.backbones.byte_images import sends_bytes
 from headstart.backbones.freezing import freeze, grad_context, is_int8, n_parameters, weights_digest
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS, GPU_TOKENS, run_unpadded
 from headstart.backbones.hf.images import refuse_text_options
@@ -246,6 +247,9 @@ class FrozenDualModel:
         parameter = next(module.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
         self.is_reentrant = True
+        self._pictures = next((side.inputs for side in sides if isinstance(side.inputs, ImageInputs)), None)
+        if self._pictures is not None and sends_bytes(module):
+            self._pictures.send_bytes()
         on_cpu = self.device.type == "cpu"
         if sides[0].tower.side == "image":
             self.budget = CPU_IMAGES if on_cpu else GPU_IMAGES
@@ -291,8 +295,13 @@ class FrozenDualModel:
         """Run the sides over a batch; of pairs, what both give stands side by side."""
         import torch
 
+        pictures = self._pictures
+        numbers = {
+            name: pictures.numbers(part) if pictures and part.dtype == torch.uint8 else part
+            for name, part in batch.items()
+        }
         cast = {
-            name: part.to(self._dtype) if part.is_floating_point() else part for name, part in batch.items()
+            name: part.to(self._dtype) if part.is_floating_point() else part for name, part in numbers.items()
         }
         with grad_context(self.module):
             if len(self._sides) == 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headstart.backbones.blocks import Blocks
+from headstart.backbones.byte_images import byte_pixels
 from headstart.backbones.described_images import plain_images
 from headstart.backbones.hf.described_texts import ATTENTION, plain_texts
 from headstart.backbones.hf.frozen_texts import CPU_TOKENS
@@ -16,7 +17,7 @@ from headstart.backbones.hf.hub_tokenizer import HubTokenizer, puts_class_first
 from headstart.backbones.hf.images import ImageProcessor, trial_images
 from headstart.backbones.hf.texts import FALLBACK_LENGTH, UNBOUNDED
 from headstart.backbones.hf.tokens import TextInput, tokenizer_digest
-from headstart.backbones.images import prepare_images
+from headstart.backbones.images import PIXELS, prepare_images
 from headstart.errors import ConfigError
 from headstart.types import AT_END
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.backbones.byte_images import BytePixels
     from headstart.backbones.hf.models import HubModel
     from headstart.backbones.plain_inputs import PlainInputs
     from headstart.contracts import Change, FrozenModel
@@ -213,6 +215,17 @@ class ImageInputs(ImageProcessor):
     max_length: int | None = None
     prompt: str | None = None
     pads_to_max = pads = has_cls = False
+    _bytes: BytePixels | None = None
+
+    def send_bytes(self) -> None:
+        """From now on prepare pictures as bytes, of which `numbers` makes what the model takes on its device."""
+        if set(self.trial()) == {PIXELS}:
+            self._bytes = byte_pixels(self.own, self.pixels)
+
+    def numbers(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Of a batch of bytes what the model takes."""
+        assert self._bytes is not None
+        return self._bytes.numbers(pixels)
 
     def trial(self) -> dict[str, torch.Tensor]:
         """One prepared picture."""
@@ -222,7 +235,10 @@ class ImageInputs(ImageProcessor):
         self, payloads: Sequence[Any], changes: Sequence[Change | None] | None = None
     ) -> list[Any | SampleError]:
         """Decoded and transformed pictures, or the reason why one cannot be."""
-        return prepare_images(payloads, changes, self)
+        parts = self._bytes
+        if parts is None:
+            return prepare_images(payloads, changes, self)
+        return prepare_images(payloads, changes, lambda image: {PIXELS: parts.prepare(image)})
 
     def plain(self, model: FrozenModel) -> PlainInputs | None:
         """What prepares a model's pictures without torch; None if nothing does it alike."""
@@ -236,6 +252,8 @@ class ImageInputs(ImageProcessor):
         """One batch, and as ``MASK`` which patches are no padding (SigLIP 2 alone pads them)."""
         import torch
 
+        if self._bytes is not None:
+            return {PIXELS: self._bytes.batch([part[PIXELS] for part in prepared])}
         inputs = {name: torch.stack([part[name] for part in prepared]) for name in prepared[0]}
         mask = inputs.get("pixel_attention_mask")
         return inputs if mask is None else {**inputs, MASK: mask.bool()}

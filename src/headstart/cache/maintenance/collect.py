@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import ClaimBoard, abandoned_hints, clock_of, has_live_writer
 from headstart.cache.formats import format_of, open_shard, shard_format, take
+from headstart.cache.home import Home, in_force, list_shards
 from headstart.cache.index import Index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.compact import Component, find_components, pack_groups, replace
@@ -29,13 +27,11 @@ from headstart.cache.maintenance.trash import (
     wanted_keys,
 )
 from headstart.cache.maintenance.verify import check_shard
-from headstart.cache.set_state import in_force
-from headstart.cache.shards import list_shards
 from headstart.cache.space import FOLDERS, Space, open_space, read_uses, trim_uses
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
 from headstart.errors import ConfigError, CorruptShardError, FormatError, HeadstartError, StorageError
-from headstart.files import EXPIRY, PARTIAL, make_directory, size_of
+from headstart.files import EXPIRY, PARTIAL
 from headstart.keys import contains, first_occurrences
 from headstart.progress import shown
 
@@ -103,7 +99,7 @@ class _Run:
 
     def _now(self) -> float:
         """The time at this moment: by an old one, writers that live would seem to be from the future."""
-        return clock_of(self._cache.root) if self._apply else time.time()
+        return self._cache.home.now() if self._apply or self._cache.home.is_remote else time.time()
 
     def all(self) -> Collection:
         """Fetch back, empty the trash, collect, and look again whether a set wants some of it."""
@@ -126,9 +122,9 @@ class _Run:
     def _empty_trash(self) -> None:
         for run in trash_runs(self._cache.root):
             if taken_at(run) <= self._cutoff:
-                self._add("trash", str(run), n_bytes=size_of(run))
+                self._add("trash", self._cache.home.named(run), n_bytes=self._cache.home.size_of(run))
                 if self._apply:
-                    shutil.rmtree(run, ignore_errors=True)
+                    self._cache.home.delete(run)
 
     def _states(self, states: list[State]) -> list[State]:
         """Take away earlier states, if asked to; those that are left."""
@@ -146,7 +142,7 @@ class _Run:
             for path in paths:
                 if self._is_behind_link(path):
                     continue
-                if has_live_writer(path / "claims", self._now()):
+                if self._has_writer(path):
                     self._done.spared.append(f"space {path.name}: a writer is at work in it")
                 elif path.name in referenced:
                     self._rows(path.name, wanted_keys(states, path.name))
@@ -156,23 +152,28 @@ class _Run:
 
     def _space(self, path: Path) -> None:
         """A space that no set refers to, unless something in it is young or it was used lately."""
-        if _last_sign_of_life(path) > self._cutoff:
+        if _last_sign_of_life(self._cache.home, path) > self._cutoff:
             self._done.spared.append(f"space {path.name}: no set refers to it, but it is younger")
             return
         moved = self._move("space", path, f"space {path.name}", _count_rows(self._cache, path))
-        if moved is not None and has_live_writer(moved / "claims", self._now()):
+        if moved is not None and (self._has_writer(moved) or self._has_writer(path)):
             with contextlib.suppress(OSError):  # where a writer made it anew, the next gc fetches rows back
-                os.rename(moved, path)
+                self._cache.home.move(moved, path)
+
+    def _has_writer(self, space: Path) -> bool:
+        return self._cache.home.has_writer(space / "claims")
 
     def _rows(self, space_id: str, wanted: NDArray[np.uint8]) -> None:
         """Rows of a space that sets refer to, whose keys none of them has."""
         try:
             space = self._cache.open_space(space_id)
-            space.distrust_index()
+            if not self._cache.home.is_remote:  # the index of a mirror is this machine's own
+                space.distrust_index()
             index = space.refresh()
             keep = contains(wanted, index.keys(np.arange(len(index))))
             if keep.all():
                 return
+            self._cache.home.refresh_uses(space.path)
             if self._now() - (read_uses(space.path).last or 0.0) < min(self._grace, IN_USE):
                 self._done.spared.append(f"space {space_id}: it is in use")
                 return
@@ -203,20 +204,30 @@ class _Run:
         self._add("rows", f"space {space.id}", n_dropped, freed)
         if not self._apply:
             return
-        with ClaimBoard(space.claims_dir) as board:
+        with space.claims() as board:
             if board.has_company():
                 self._done.spared.append(f"space {space.id}: a writer is at work in it")
                 return
+            files = space.home.shard_files(space.shards_dir)
             for names in pack_groups(kept_bytes):
-                largest = max(
-                    (space.shards_dir / name for name in names), key=lambda path: path.stat().st_size
-                )
-                replace(space, index, names, shard_format(format_of(largest)), self._trash.take, keep)
+                largest = max(names, key=lambda name: files[name].n_bytes if name in files else 0)
+                replace(space, index, names, shard_format(format_of(Path(largest))), self._trash.take, keep)
         space.refresh()
         space.save_index()
 
     def _leftovers(self) -> None:
         """What writers left that died: partial files, claims, lines about uses."""
+        if not self._cache.home.is_remote:
+            self._partials()
+        for space in self._cache.space_paths():
+            if self._is_behind_link(space):
+                continue
+            for hint in self._cache.home.abandoned_hints(space / "claims"):
+                self._move("claim", hint, self._cache.home.named(hint))
+            if self._apply:
+                trim_uses(space)
+
+    def _partials(self) -> None:
         now = self._now()
         in_spaces = ("", *(f"{name}/" for name in FOLDERS if name != "claims"))
         for folder in ("", *(f"spaces/*/{name}" for name in in_spaces), "sets/*/"):
@@ -224,18 +235,11 @@ class _Run:
                 with contextlib.suppress(OSError):
                     if now - path.lstat().st_mtime > EXPIRY:
                         self._move("partial", path, str(path))
-        for space in self._cache.space_paths():
-            if self._is_behind_link(space):
-                continue
-            for hint in abandoned_hints(space / "claims", self._now()):
-                self._move("claim", hint, str(hint))
-            if self._apply:
-                trim_uses(space)
 
     def _move(self, kind: Kind, path: Path, place: str, n_rows: int = 0) -> Path | None:
         if self._leads_elsewhere(path.parent):
             return None
-        self._add(kind, place, n_rows, 0 if path.is_symlink() else size_of(path))
+        self._add(kind, place, n_rows, 0 if path.is_symlink() else self._cache.home.size_of(path))
         with contextlib.suppress(FileNotFoundError):
             return self._trash.take(path) if self._apply else None
         return None
@@ -257,10 +261,12 @@ class _Run:
         self._done.items.append(Collected(kind, place, n_rows, n_bytes))
 
 
-def _last_sign_of_life(path: Path) -> float:
+def _last_sign_of_life(home: Home, path: Path) -> float:
     """When a space was last written to or used, in seconds since the epoch."""
+    home.refresh_uses(path)
     times = [read_uses(path).last or 0.0]
-    for part in [path / "recipe.json", *(path / "shards").glob("*")]:
+    times += [file.modified for file in home.shard_files(path / "shards").values()]
+    for part in [path / "recipe.json", *(path / "shards").glob(f"*{PARTIAL}")]:
         with contextlib.suppress(OSError):
             times.append(part.stat().st_mtime)
     if len(times) == 1:  # an empty folder: somebody may be making it
@@ -270,7 +276,9 @@ def _last_sign_of_life(path: Path) -> float:
 
 
 def _count_rows(cache: Cache, path: Path) -> int:
-    """The rows of a space, as far as they can be read."""
+    """The rows of a space, as far as they can be read; of a bucket nothing is fetched for it."""
+    if cache.home.is_remote:
+        return 0
     try:
         return len(cache.open_space(path.name))
     except (HeadstartError, OSError):
@@ -282,15 +290,19 @@ def restore_states(cache: Cache) -> Iterator[str]:
 
     A state that is committed again just while gc takes it away as an earlier one ends like this.
     """
-    for folder in sorted((cache.root / "sets").glob("*")):
+    for folder in cache.home.set_paths():
         digest = in_force(folder) or ""
-        if folder.is_symlink() or not STATE_NAME.fullmatch(digest) or (folder / digest).exists():
+        if (
+            folder.is_symlink()
+            or not STATE_NAME.fullmatch(digest)
+            or digest in cache.home.state_names(folder)
+        ):
             continue
         for run in reversed(trash_runs(cache.root)):
             trashed = run / "sets" / folder.name / digest
             if trashed.is_dir():
                 with contextlib.suppress(OSError):
-                    os.rename(trashed, folder / digest)
+                    cache.home.move(trashed, folder / digest)
                     yield f"set {folder.name}, state {digest}"
                 break
 
@@ -311,11 +323,11 @@ def restore_rows(cache: Cache, states: Sequence[State]) -> Iterator[str]:
 def _whole_space_back(cache: Cache, trashed: Path) -> bool:
     """Put a space back where there is none now."""
     target = cache.root / "spaces" / trashed.name
+    cache.home.refresh_space(target)
     if target.exists() or not (trashed / "recipe.json").exists():
         return False
-    make_directory(target.parent)
     try:
-        os.rename(trashed, target)
+        cache.home.move(trashed, target)
     except OSError:
         return False  # somebody made it anew in between; its rows are looked at one by one
     return True
@@ -339,12 +351,16 @@ def _rows_back(cache: Cache, trashed: Path, states: Sequence[State]) -> int:
     for name in names:
         if not len(missing):
             break
-        n_rows += (n := _commit_missing(space, trashed / "shards" / name, missing))
+        n = 0
+        with contextlib.suppress(FileNotFoundError):  # another gc has emptied the trash
+            n = _commit_missing(space, trashed / "shards" / name, missing)
+        n_rows += n
         missing = missing[~space.held(missing)] if n else missing
     return n_rows
 
 
 def _commit_missing(space: Space, path: Path, missing: NDArray[np.uint8]) -> int:
+    space.home.fetch_again(path)
     checked = check_shard(path, space.carried, space.digests)
     if checked.verdict != "sound":
         return 0  # repair put it there for being corrupt

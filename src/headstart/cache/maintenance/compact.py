@@ -26,10 +26,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.cache.claims import ClaimBoard
 from headstart.cache.formats import FormatName, concatenated, format_of, open_shard, shard_format, take
 from headstart.cache.index import Index
 from headstart.cache.layout import SHARD_BYTES
+from headstart.cache.maintenance.trash import Trash
+from headstart.cache.rows import runs
 from headstart.cache.space import Space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress, ShardFormat, ShardReader
@@ -70,7 +71,7 @@ def compact(cache: Cache, progress: Progress, format_name: FormatName | None = N
 
 def _compact_or_say_why_not(cache: Cache, path: Path, format_name: FormatName | None) -> Compacted:
     problem = None
-    before = _sizes(path)
+    before = _sizes(cache, path)
     try:
         compact_space(cache.open_space(path.name), format_name)
     except FileNotFoundError:
@@ -79,7 +80,7 @@ def _compact_or_say_why_not(cache: Cache, path: Path, format_name: FormatName | 
         if not isinstance(error, CorruptShardError | FormatError) and (path / "recipe.json").exists():
             raise
         problem = str(error)
-    after = _sizes(path)
+    after = _sizes(cache, path)
     return Compacted(path.name, len(before), len(after), sum(before.values()), sum(after.values()), problem)
 
 
@@ -89,14 +90,16 @@ def compact_space(space: Space, format_name: FormatName | None = None) -> None:
     if len(names) < 2 and not _converts(names, format_name):
         return
     space.distrust_index()
-    with ClaimBoard(space.claims_dir) as board:
+    # Nobody has a file of a bucket mapped: whoever begins to fetch one may do so for a while.
+    dispose = Trash(space.home.root).take if space.home.is_remote else _delete
+    with space.claims() as board:
         company, now = board.has_company(), board.now()  # before listing: who leaves now has committed
         index = space.refresh()
         found = find_components(space, index)
         settled = [one for one in found if not company or now - one.newest > SETTLED]
         for names in _choose_groups(settled, format_name):
             chosen = format_name or _prevailing(space, names)
-            replace(space, index, names, shard_format(chosen), _delete)
+            replace(space, index, names, shard_format(chosen), dispose)
     space.refresh()
     space.save_index()
 
@@ -119,18 +122,15 @@ def _converts(names: Sequence[str], format_name: FormatName | None) -> bool:
 def _prevailing(space: Space, names: Sequence[str]) -> FormatName:
     """The format that most of the bytes have."""
     sizes: Counter[FormatName] = Counter()
-    for name in names:
-        sizes[format_of(Path(name))] += (space.shards_dir / name).stat().st_size
+    for name, file in space.home.shard_files(space.shards_dir).items():
+        if name in names:
+            sizes[format_of(Path(name))] += file.n_bytes
     return max(("hdf5", "parquet"), key=lambda name: sizes[name])
 
 
-def _sizes(path: Path) -> dict[str, int]:
+def _sizes(cache: Cache, path: Path) -> dict[str, int]:
     """The sizes of a space's shards."""
-    sizes = {}
-    for shard in (path / "shards").glob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            sizes[shard.name] = shard.stat().st_size
-    return sizes
+    return {name: file.n_bytes for name, file in cache.home.shard_files(path / "shards").items()}
 
 
 def _delete(path: Path) -> None:
@@ -167,10 +167,12 @@ def find_components(space: Space, index: Index) -> list[Component]:
     members: dict[int, list[str]] = {}
     for number, name in enumerate(index.shards):
         members.setdefault(root(number), []).append(name)
-    found = []
+    found, files = [], space.home.shard_files(space.shards_dir)
     for names in members.values():
-        stats = [(space.shards_dir / name).stat() for name in names]
-        size, newest = sum(stat.st_size for stat in stats), max(stat.st_mtime for stat in stats)
+        if not files.keys() >= set(names):
+            raise FileNotFoundError(f"a shard of {space.path} was replaced")
+        size = sum(files[name].n_bytes for name in names)
+        newest = max(files[name].modified for name in names)
         found.append(Component(tuple(names), size, newest))
     return found
 
@@ -205,7 +207,8 @@ def replace(
     """
     mine = np.isin(np.array(index.shards), np.array(names))[index.shard]
     rows = np.flatnonzero(mine if keep is None else mine & keep)
-    newest = max((space.shards_dir / name).stat().st_mtime for name in names)
+    files = space.home.shard_files(space.shards_dir)
+    newest = max((files[name].modified for name in names if name in files), default=0.0)
     outputs = []
     for features in _merged(space, index, rows, names):
         path = space.commit(features, shard_format).path
@@ -223,9 +226,11 @@ def replace(
 
 def _merged(space: Space, index: Index, rows: NDArray[np.int64], names: Sequence[str]) -> Iterator[Features]:
     """The given rows of the index, in shards of about the right size and in the order of their keys."""
-    for name in names:
-        # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
-        space.digests.check(space.shards_dir / name, again=True)
+    space.home.fetch_shards(space.shards_dir, names)
+    with space.digests.together():
+        for name in names:
+            # From the disk, whatever is remembered: a bit that rotted must not get a digest that fits.
+            space.digests.check(space.shards_dir / name, again=True)
     sizes = _row_bytes(space, index, rows)
     part = (np.cumsum(sizes) - sizes) // SHARD_BYTES
     for number in np.unique(part):
@@ -260,12 +265,15 @@ def _by_shard(
 
     Opened and dropped again, not kept by the space: a Parquet shard lies in memory as a whole.
     """
-    for number in np.unique(index.shard[rows]):
+    shard = index.shard[rows]
+    order = np.argsort(shard, kind="stable")  # once: no walk through all rows for each of a thousand shards
+    for number, start, stop in runs(shard[order]):
         name = index.shards[number]
+        space.home.fetch_shards(space.shards_dir, [name])
         reader = open_shard(space.shards_dir / name)
         if reader.recipe != space.carried:
             raise CorruptShardError(f"{space.shards_dir / name} carries another recipe than its space")
-        at = np.flatnonzero(index.shard[rows] == number)
+        at = order[start:stop]
         yield name, reader, at, index.row[rows[at]].astype(np.int64)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 
 from headstart.backbones.pooling import display_tap
 from headstart.cache.formats import count_rows
 from headstart.cache.index import peek_index
+from headstart.cache.layout import SPACE_NAME
 from headstart.cache.recipe import view_name
-from headstart.cache.shards import list_shards
 from headstart.cache.space import Space, read_uses
 from headstart.cache.store import Cache
 from headstart.errors import HeadstartError
@@ -24,7 +23,7 @@ from headstart.types import Json
 def list_cache(cache: Cache) -> dict[str, Json]:
     """All sets and spaces of a cache, as JSON values."""
     return {
-        "cache": str(cache.root),
+        "cache": str(cache.location),
         "sets": [_summarise_set(cache, name) for name in cache.set_names()],
         "spaces": [_summarise_space(cache, path.name) for path in cache.space_paths()],
     }
@@ -38,6 +37,8 @@ def show(cache: Cache, name: str) -> dict[str, Json]:
     DataError
         There is neither a set nor a space of that name.
     """
+    if SPACE_NAME.fullmatch(name):
+        cache.home.refresh_space(cache.root / "spaces" / name)
     if (cache.root / "spaces" / name).is_dir():
         space = cache.open_space(name)
         return {**_describe(space), "recipe": dict(space.recipe.entries), "names": space.shard_names()}
@@ -86,15 +87,16 @@ def _summarise_space(cache: Cache, space_id: str) -> dict[str, Json]:
 
 
 def _describe(space: Space) -> dict[str, Json]:
-    stats = _shard_stats(space)
+    files = space.home.shard_files(space.shards_dir)
+    space.home.refresh_uses(space.path)
     uses = read_uses(space.path)
-    written = max((stat.st_mtime for stat in stats.values()), default=None)
+    written = max((file.modified for file in files.values()), default=None)
     n_uses = uses.held + uses.computed
     return {
         "space": space.id,
-        "rows": _count_rows(space, stats),
-        "shards": len(stats),
-        "bytes": sum(stat.st_size for stat in stats.values()),
+        "rows": _count_rows(space, set(files)),
+        "shards": len(files),
+        "bytes": sum(file.n_bytes for file in files.values()),
         "tap": display_tap(str(space.recipe.entries.get("tap"))),
         "compute": space.recipe.entries.get("compute"),
         "stored": space.recipe.entries.get("stored"),
@@ -108,21 +110,14 @@ def _describe(space: Space) -> dict[str, Json]:
     }
 
 
-def _shard_stats(space: Space) -> dict[str, os.stat_result]:
-    stats = {}
-    for name in list_shards(space.shards_dir):
-        with contextlib.suppress(FileNotFoundError):
-            stats[name] = (space.shards_dir / name).stat()
-    return stats
-
-
-def _count_rows(space: Space, names: dict[str, os.stat_result]) -> int:
+def _count_rows(space: Space, names: set[str]) -> int:
     """Rows; those that lie in several shards may count twice where the saved index is behind."""
     covered, n_rows = peek_index(space.index_path)
-    if not set(covered) <= names.keys():
+    if not set(covered) <= names:
         covered, n_rows = (), 0
-    for name in names.keys() - set(covered):
+    for name in names - set(covered):
         with contextlib.suppress(FileNotFoundError):
+            space.home.fetch_shards(space.shards_dir, [name])
             n_rows += count_rows(space.shards_dir / name)
     return n_rows
 

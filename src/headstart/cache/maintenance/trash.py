@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.layout import SET_FORMAT, SET_NAME, check_format, check_no_link
-from headstart.cache.set_state import in_force, read_samples, state_names
-from headstart.cache.store import Cache, folders_in
+from headstart.cache.home import Home, folders_in, in_force
+from headstart.cache.layout import SET_FORMAT, check_format, check_no_link
+from headstart.cache.open_home import home_of
+from headstart.cache.set_state import read_samples
+from headstart.cache.store import Cache
 from headstart.errors import FormatError, HeadstartError, StorageError
-from headstart.files import make_directory, read_json, storage_errors
+from headstart.files import read_json, storage_errors
 from headstart.keys import first_occurrences
 
 _RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -30,22 +32,23 @@ class Trash:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._run = _new_run(root)
+        self._home = home_of(root)
+        self._run: Path | None = None
 
     def take(self, path: Path) -> Path:
         """Move a file or folder of the cache here, and say where it lies now.
 
         A FileNotFoundError says that another process was faster, a StorageError that a link leads elsewhere.
         """
+        self._run = self._run or _new_run(self._home)
         target = self._run / path.relative_to(self.root)
         if target.exists():  # the same name a second time, written anew in between
-            self._run = _new_run(self.root)
+            self._run = _new_run(self._home)
             target = self._run / path.relative_to(self.root)
         check_no_link(self.root, path.parent)
         check_no_link(self.root, target.parent)
-        make_directory(target.parent)
         try:
-            os.rename(path, target)
+            self._home.move(path, target)
         except FileNotFoundError:
             raise
         except OSError:
@@ -56,6 +59,7 @@ class Trash:
 
 def trash_runs(root: Path) -> list[Path]:
     """The folders of earlier runs, oldest first; none behind a link."""
+    home_of(root).refresh_trash()
     trash = root / "trash"
     return [] if trash.is_symlink() else [run for run in folders_in(trash, _RUN) if not run.is_symlink()]
 
@@ -66,9 +70,9 @@ def taken_at(run: Path) -> float:
     return when.replace(tzinfo=datetime.UTC).timestamp()
 
 
-def _new_run(root: Path) -> Path:
-    now = datetime.datetime.now(datetime.UTC).strftime(_TIME)
-    return root / "trash" / f"{now}Z-{secrets.token_hex(4)}"
+def _new_run(home: Home) -> Path:
+    now = datetime.datetime.fromtimestamp(home.now(), datetime.UTC).strftime(_TIME)
+    return home.root / "trash" / f"{now}Z-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,13 @@ class State:
 def read_states(cache: Cache) -> list[State]:
     """All states of all sets; a StorageError if one cannot be read, so that nobody knows what it refers to."""
     states: list[State] = []
-    for folder in folders_in(cache.root / "sets", SET_NAME):
+    for folder in cache.home.set_paths():
         current = in_force(folder)
         if current is None and os.path.lexists(folder / "current"):
             raise _unreadable(folder, "its current is no digest")
-        found = list(filter(None, (_read_state(folder / name, current) for name in state_names(folder))))
+        found = list(
+            filter(None, (_read_state(folder / name, current) for name in cache.home.state_names(folder)))
+        )
         if current is not None and not any(state.is_current for state in found):
             raise _unreadable(folder, f"its current names {current!r}, which is not there")
         states += found

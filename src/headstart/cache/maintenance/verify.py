@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,20 +19,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headstart.arrow import keys_from_arrow
-from headstart.cache.commit import turn
 from headstart.cache.formats import open_shard
+from headstart.cache.home import Home, in_force, turn
 from headstart.cache.index import Index, empty_index, load_index
 from headstart.cache.layout import STATE_NAME, check_no_link
 from headstart.cache.maintenance.trash import Trash
 from headstart.cache.recipe import Recipe
-from headstart.cache.set_state import in_force, state_names
 from headstart.cache.sets import FeatureSet
-from headstart.cache.shards import DigestCheck, list_shards
+from headstart.cache.shards import DigestCheck
 from headstart.cache.space import FOLDERS, Space, open_space
 from headstart.cache.store import Cache
 from headstart.contracts import Progress
 from headstart.errors import FormatError, HeadstartError, StorageError
-from headstart.files import PARTIAL, storage_errors, write_durably, write_json
+from headstart.files import PARTIAL, storage_errors, write_json
 from headstart.keys import KEY_BYTES, first_occurrences
 from headstart.parquet_file import open_parquet
 from headstart.progress import shown
@@ -113,18 +111,21 @@ class _Run:
 
     def _space(self, path: Path) -> None:
         trash = self._trash_for(*(path / name for name in FOLDERS))
+        home = self._cache.home
+        home.renew(path)
         try:
             space = open_space(path)
         except HeadstartError as error:
-            if _is_unfinished(path) and (trash is None or _may_be_being_made(path)):
+            if _is_unfinished(home, path) and (trash is None or _may_be_being_made(path)):
                 return
-            action = _mend_recipe(path, trash) if trash else None
-            self._findings.append(Finding(str(path), str(error), action))
+            action = _mend_recipe(home, path, trash) if trash else None
+            self._findings.append(Finding(home.named(path), str(error), action))
             self._mended.add(path.name)
             if not action or not path.is_dir():
                 return
             space = open_space(path)
-        keys = self._shards(space, trash)
+        with space.digests.together():
+            keys = self._shards(space, trash)
         if problem := check_index(space, keys):
             if trash:
                 space.index_path.unlink(missing_ok=True)
@@ -137,6 +138,8 @@ class _Run:
         while new := [name for name in space.shard_names() if name not in seen]:
             for name in new:
                 seen.add(name)
+                with contextlib.suppress(FileNotFoundError):
+                    space.home.fetch_again(space.shards_dir / name)
                 checked = check_shard(space.shards_dir / name, space.carried, space.digests)
                 self._n_shards += checked.verdict != "gone"
                 self._n_rows += len(checked.keys)
@@ -147,18 +150,21 @@ class _Run:
                     if trash and checked.verdict == "corrupt":
                         action = _drop_shard(space, name, trash)
                         self._mended.add(space.id)
-                    self._findings.append(Finding(str(space.shards_dir / name), checked.problem, action))
+                    self._findings.append(
+                        Finding(space.home.named(space.shards_dir / name), checked.problem, action)
+                    )
         return keys
 
     def _set(self, name: str) -> None:
         folder = self._cache.set_dir(name)
+        self._cache.home.renew(folder)
         trash, current = self._trash_for(folder), in_force(folder)
         if current is None or not (STATE_NAME.fullmatch(current) and (folder / current).is_dir()):
             action = _mend_current(self._cache, folder, trash) if trash else None
             self._findings.append(
                 Finding(f"set {name}", f"its current names no state of it: {current!r}", action)
             )
-        for digest in state_names(folder):
+        for digest in self._cache.home.state_names(folder):
             verdict, problem = check_state(self._cache, folder, digest)
             if problem:
                 place = f"set {name}" if digest == current else f"set {name}, earlier state {digest}"
@@ -172,7 +178,7 @@ class _Run:
 
     def _missing(self, name: str, features: FeatureSet) -> Iterator[Finding]:
         for feature, entry in zip(features.features, features.info["features"], strict=True):
-            missing = _count_missing(self._cache, features, feature.space, entry.get("rows"))
+            missing = count_missing(self._cache, features, feature.space, entry.get("rows"))
             if missing:
                 was_mended = self._trash and feature.space in self._mended
                 yield Finding(
@@ -183,9 +189,9 @@ class _Run:
                 )
 
 
-def _count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
+def count_missing(cache: Cache, features: FeatureSet, space_id: str, rows: int | None) -> int:
     """Samples that had a feature when the set was committed, and have none now."""
-    keys = keys_from_arrow(features.samples.column("key"))
+    keys = keys_from_arrow(features.columns(["key"]).column("key"))
     try:
         space = cache.open_space(space_id)
         space.distrust_index()
@@ -239,10 +245,7 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     """What is wrong with one state of a set, all of its files read."""
     try:
         features = cache.open_state(folder, digest)
-        with open_parquet(features.path / "samples.parquet", page_checksum_verification=True) as file:
-            file.read()  # with the checksums of its pages, where the file has them
-        n_samples, n_named = features.samples.num_rows, len(features)
-        keys_from_arrow(features.samples.column("key"))
+        n_samples, n_named = _count_rows(features.path / "samples.parquet"), len(features)
         _ = features.features, features.label_names, features.failures, features.corrections
     except FormatError as error:
         return "newer", str(error)
@@ -259,6 +262,18 @@ def check_state(cache: Cache, folder: Path, digest: str) -> tuple[Verdict, str]:
     if n_samples != n_named:
         return "corrupt", f"has {n_samples} rows where set.json says {n_named}"
     return "sound", ""
+
+
+def _count_rows(path: Path) -> int:
+    """Read a whole table of samples, with the checksums of its pages where it has them, a row group at a time."""
+    n_rows = 0
+    with open_parquet(path, page_checksum_verification=True) as file:
+        keys_from_arrow(file.schema_arrow.empty_table().column("key"))
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number)
+            keys_from_arrow(group.column("key"))
+            n_rows += group.num_rows
+    return n_rows
 
 
 def _refuse_newer(path: Path) -> None:
@@ -299,22 +314,26 @@ def _drop_shard(space: Space, name: str, trash: Trash) -> str:
         return "it is gone"
     if check_shard(moved, space.carried, space.digests).verdict == "sound":
         # Names are digests: another writer has just committed the rows anew, and that file was moved.
-        os.replace(moved, path)
+        space.home.move(moved, path)
         return "another process wrote it anew"
     return "moved to the trash; the next extract computes its rows"
 
 
-def _mend_recipe(space: Path, trash: Trash) -> str | None:
+def _mend_recipe(home: Home, space: Path, trash: Trash) -> str | None:
     """Write ``recipe.json`` from what a sound shard carries; without one, the space is of no use."""
     is_newer = False
-    for name in list_shards(space / "shards"):
+    for name in home.shard_names(space / "shards"):
         try:
+            home.fetch_again(space / "shards" / name)
             recipe = _recipe_of(space / "shards" / name)
+        except FileNotFoundError:
+            continue
         except FormatError:
             is_newer = True
             continue
         if recipe is not None and recipe.id == space.name:
             write_json(space / "recipe.json", dict(recipe.entries))
+            home.publish_again(space / "recipe.json")
             return "recipe.json written again from what a shard carries"
     if is_newer or _may_be_being_made(space):
         return None
@@ -346,7 +365,7 @@ def _mend_current(cache: Cache, folder: Path, trash: Trash) -> str | None:
 
 def _fall_back(cache: Cache, folder: Path, trash: Trash) -> str | None:
     sound: list[tuple[str, str]] = []
-    for name in state_names(folder):
+    for name in cache.home.state_names(folder):
         verdict = check_state(cache, folder, name)[0]
         if verdict == "newer":
             return None  # what a later version knows to be in force, this one does not judge
@@ -354,7 +373,7 @@ def _fall_back(cache: Cache, folder: Path, trash: Trash) -> str | None:
             sound.append((_created(folder / name), name))
     if sound:
         digest = max(sound)[1]
-        write_durably(folder / "current", digest.encode("ascii") + b"\n")
+        cache.home.put_in_force(folder, digest)
         return f"its newest sound state {digest} is in force again"
     with contextlib.suppress(FileNotFoundError):
         if any(path.name.endswith(PARTIAL) for path in folder.iterdir()):
@@ -380,9 +399,9 @@ def _recipe_of(path: Path) -> Recipe | None:
         return None
 
 
-def _is_unfinished(space: Path) -> bool:
+def _is_unfinished(home: Home, space: Path) -> bool:
     """Whether a writer stopped between making a space's folder and its recipe: nothing of it is there, nor missing."""
-    return not (space / "recipe.json").exists() and not list_shards(space / "shards")
+    return not (space / "recipe.json").exists() and not home.shard_names(space / "shards")
 
 
 def _may_be_being_made(space: Path) -> bool:
