@@ -192,6 +192,20 @@ def test_what_arrives_broken_does_not_count(mine: Path, theirs: Path, tmp_path: 
     assert not list(theirs.rglob("*.partial*"))
 
 
+def test_a_state_that_is_broken_here_is_named_and_pulled_again_once_it_is_out(
+    mine: Path, theirs: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "elsewhere"
+    headstart.push("first", place, cache=mine)
+    headstart.pull(place, "first", cache=theirs)
+    flip(headstart.open_set("first", cache=theirs).path / "samples.parquet")
+    with pytest.raises(CorruptShardError, match=r"'first' of this cache.*verify --repair"):
+        headstart.pull(place, "first", cache=theirs)
+    verify(Cache(theirs), Silence(), repair=True)
+    headstart.pull(place, "first", cache=theirs)
+    assert len(headstart.open_set("first", cache=theirs).samples) == 30
+
+
 def test_features_that_are_not_there_are_counted(mine: Path, theirs: Path, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere"
     headstart.push("first", place, cache=mine)

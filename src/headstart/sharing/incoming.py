@@ -92,15 +92,15 @@ def pull_set(
     wanted = _digest_of(name, digest, place)
     with _scratch(cache, asked) as scratch:
         files = place.files(f"sets/{name}/{wanted}")
-        state = _fetch_state(name, wanted, files, place, cache, scratch)
+        here = _state_here(cache, asked.name, wanted)
+        state = _fetch_state(name, wanted, files, place, cache, scratch) if here is None else here
         found = _standing(state, place, name, cache, asked)
         if found == "apart" and not (asked.replace or asked.is_earlier):
             merge_states(cache, asked.name, state, dry_run=True)  # refused before anything travels
         spaces = _spaces(state, place, cache, scratch)
         shards = _lacking(state, spaces, place)
-        has_state = (cache.set_dir(asked.name) / wanted / SET_FILE).exists()
-        n_files = len(shards) + (0 if has_state else len(files))
-        n_bytes = sum(shard.size for shard in shards) + (0 if has_state else sum(files.values()))
+        n_files = len(shards) + (len(files) if here is None else 0)
+        n_bytes = sum(shard.size for shard in shards) + (sum(files.values()) if here is None else 0)
         done = Transfer(asked.name, wanted, place.said, n_files, n_bytes, "not done")
         if asked.dry_run:
             return done
@@ -131,6 +131,20 @@ def _digest_of(name: str, digest: str | None, place: CachePlace) -> str:
     return digest
 
 
+def _state_here(cache: Cache, name: str, digest: str) -> FeatureSet | None:
+    """The same state of a set in this cache, if it is here and sound."""
+    folder = cache.set_dir(name)
+    verdict, problem = check_state(cache, folder, digest)
+    if verdict == "sound":
+        return cache.open_state(folder, digest)
+    if (folder / digest / SET_FILE).exists():
+        raise CorruptShardError(
+            f"set {name!r} of this cache, state {digest}: {problem}; `headstart cache verify --repair` takes it out: "
+            "then pull it again"
+        )
+    return None
+
+
 @contextlib.contextmanager
 def _scratch(cache: Cache, asked: Asked) -> Iterator[Path]:
     """Where things lie that have not been checked: beside where they are to be, unless they are only looked at."""
@@ -152,7 +166,7 @@ def _scratch(cache: Cache, asked: Asked) -> Iterator[Path]:
 def _fetch_state(
     name: str, digest: str, files: dict[str, int], place: CachePlace, cache: Cache, scratch: Path
 ) -> FeatureSet:
-    """The state, read and found sound; of the one that lies here already, the same."""
+    """The state, read and found sound."""
     folder = scratch / name / digest
     make_directory(folder)
     for path, size in files.items():
