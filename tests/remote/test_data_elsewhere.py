@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
+import struct
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,10 +125,18 @@ def test_a_folder_in_a_bucket_is_read_as_on_a_disk(
     assert again.table.equals(local.table)
 
 
+def _parquet() -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": ["hello", "world"], "label": ["a", "b"]}), sink)
+    return bytes(sink.getvalue())
+
+
 TABLES = {
     "a.csv": b"text,label\nhello,a\nworld,b\n",
     "a.jsonl": b'{"text": "hello", "label": "a"}\n{"text": "world", "label": "b"}\n',
     "a.txt": b"hello\nworld\n",
+    "a.csv.gz": gzip.compress(b"text,label\nhello,a\nworld,b\n"),
+    "a.parquet.gz": gzip.compress(_parquet()),
 }
 
 
@@ -276,6 +287,10 @@ def test_a_signed_address_is_used_and_kept_nowhere(tmp_path: Path, site: Site) -
     assert found.ids == ["t:1", "t:2"]
     assert "hidden" not in f"{found.table.to_pylist()}{found.source.description}"
     assert "signed by a query, which is kept nowhere" in found.source.description
+    write_image(site.root / "a.png")
+    picture = scan(f"{site.address}/a.png?{site.signature}")
+    assert picture.payloads() == [(site.root / "a.png").read_bytes()]
+    assert picture.ids == [f"{site.address}/a.png"]
     with pytest.raises(
         DataError, match=r"access is denied; an address that is signed .* is given with it each time"
     ):
@@ -422,3 +437,33 @@ def test_what_a_backbone_will_read_is_asked_for_before(
     assert found.payloads() == [(tmp_path / name).read_bytes() for name in found.ids]
     assert requests.kinds().count("read") == 40
     assert requests.most_at_once > 1
+
+
+def _arrow(root: Path) -> Path:
+    pictures = [write_image(root / "picture.png", number).read_bytes() for number in range(4)]
+    (root / "picture.png").unlink()
+    table = pa.table({"image": pictures, "label": list("xyxy")})
+    with pa.OSFile(str(root / "t.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return root / "t.arrow"
+
+
+def _npz(root: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    np.savez(root / "t.npz", images=pixels, labels=np.arange(6) % 2)
+    return root / "t.npz"
+
+
+def _idx(root: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    _write(root / "train-images-idx3-ubyte", struct.pack(">4I", 0x803, 6, 8, 8) + pixels.tobytes())
+    _write(root / "train-labels-idx1-ubyte", struct.pack(">2I", 0x801, 6) + bytes([0, 1] * 3))
+    return root / "train-images-idx3-ubyte"
+
+
+@pytest.mark.parametrize("write", [_arrow, _npz, _idx])
+def test_arrays_and_arrow_files_are_read_from_their_copies(
+    write: Callable[[Path], Path], tmp_path: Path, put: Callable[..., str]
+) -> None:
+    path = write(tmp_path)
+    same(scan(f"{put(tmp_path)}/{path.name}"), scan(path))

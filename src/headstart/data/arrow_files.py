@@ -104,7 +104,7 @@ def _columns(
     images: dict[str, Images] = {}
     lists: dict[str, Any] = {}
     unusable: dict[str, str] = {}
-    origin = FileOrigin.of([str(path)], None, [status])
+    origin = FileOrigin.of([os.fspath(path)], None, [status])
     for field in schema:
         if holds_bytes(field.type):
             images[field.name] = ArrowImages(_column(path, field.name), field.name, path.parent, origin)

@@ -86,7 +86,7 @@ def _open(path: Path, found: Found, options: SourceOptions, modality: Modality |
         case "files":
             return FolderSource(path, options, found.files, found.ignored)
         case "image":
-            return MemorySource([str(path)], "image")
+            return MemorySource([path.signed if isinstance(path, RemotePath) else str(path)], "image")
         case "idx":
             return open_idx(found.arrays, options, modality, _ignored_said(found.ignored))
         case "npz":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,9 +93,9 @@ def _open(path: Path) -> StoredArray:
     offset = None if compressed else 4 + len(sizes)
     array = StoredArray(path, "", shape, np.dtype(_TYPES[magic[2]]), offset, _values)
     if offset is not None:
-        array.check_length(path.stat().st_size - offset)
+        array.check_length(os.stat(path).st_size - offset)
     else:
-        array.check_packed(path.stat().st_size)
+        array.check_packed(os.stat(path).st_size)
     return array
 
 

@@ -196,7 +196,7 @@ def _check_line(path: Path, number: int, n_characters: int) -> None:
 
 def unpack(path: Path, target: Path) -> None:
     """Write a compressed file's bytes as they were before, if they are not absurdly many."""
-    most = TIMES_SMALLER * path.stat().st_size + SLACK
+    most = TIMES_SMALLER * os.stat(path).st_size + SLACK
     with open_bytes(path) as source, open(target, "wb") as file:
         while block := source.read(BLOCK_BYTES):
             file.write(block)

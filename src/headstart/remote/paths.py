@@ -81,6 +81,11 @@ class RemotePath:
         return str(self) < str(other)
 
     @property
+    def signed(self) -> str:
+        """Its address with the query by which it is asked for; never to be kept."""
+        return f"{self}?{self.store.query}" if self.store.is_signed else str(self)
+
+    @property
     def is_in_bucket(self) -> bool:
         """Whether folders can be listed."""
         return self.store.address.partition("://")[0].lower() in BUCKETS

@@ -92,6 +92,11 @@ class Store:
         return f"Store({shown(self.address)!r})"
 
     @property
+    def query(self) -> str:
+        """What signs each request; never to be kept."""
+        return self._query
+
+    @property
     def is_signed(self) -> bool:
         """Whether a query goes with every request."""
         return bool(self._query)
