@@ -342,6 +342,7 @@ def _reason(error: BaseException) -> str:
     """What went wrong, in few words; texts of obstore have the whole request in them."""
     text = str(error)
     for sign, said in (
+        ("NoSuchBucket", "there is no such bucket"),
         ("status code: 4", "the server refuses the request"),
         ("status code: 5", "the server fails, again and again"),
         ("dns", "the server's name is not known here"),
