@@ -223,7 +223,7 @@ class Mirror(Home):
 
     def publish(self, path: Path) -> None:
         """Put a file into the bucket, where it is not."""
-        self.objects.put(self._name(path), path)
+        self.objects.put(self._name(path), path.read_bytes())
         if path.parent.name == "shards":
             self._listed.pop(path.parent, None)
             self._note_use([path.name])

@@ -357,6 +357,7 @@ def _reason(error: BaseException) -> str:
             "no account is named; the environment does, as AZURE_STORAGE_ACCOUNT_NAME",
         ),
         (_MACHINE_ROLES, NO_CREDENTIALS),
+        ("NoSuchBucket", "there is no such bucket"),
         ("status code: 4", "the server refuses the request"),
         ("status code: 5", "the server fails, again and again"),
         ("dns", "the server's name is not known here"),
