@@ -61,7 +61,7 @@ random rows, so that these are what a shuffled epoch is held against.""",
     "scaling": """One extraction after the other with a tiny backbone, so that headstart's own work is what is seen.""",
     "scale": """Commands on sets of short texts with features of 8 dimensions, each in a process of its own: the
 processor time of all its threads, that time for each sample, and the most memory that was resident. Above a million
-samples the features are drawn and not computed. See [scale](scale.md).""",
+samples, and wherever no row says that they are computed, the features are drawn. See [scale](scale.md).""",
     "gpu": """ViT-B/16 and BERT-base with random weights. The ceiling's tensors lie on the device already. Decoded
 images are bitmaps of the model's size, so that nothing is left to decode or to resize.""",
 }

@@ -175,7 +175,7 @@ def _scale(results: Results) -> list[Promise]:
     """Of ten million samples: what was measured on fewer keeps no promise."""
     report = results["scale"].report if "scale" in results else {}
     named = {
-        "megabytes": ("10,000,000 samples: the most memory of any command, in megabytes", 4295),
+        "megabytes": ("10,000,000 samples: the most memory of a command that was measured, in megabytes", 4295),
         "megabytes_adding": ("1,000 samples added to 10,000,000: megabytes", 2147),
         "processor_seconds_adding_beside_reading": (
             "the same: seconds of processor time beside reading the data", 60,
