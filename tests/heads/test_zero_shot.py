@@ -147,7 +147,7 @@ def test_heads_that_differ_in_their_blend_and_rate_are_trained_in_one_stack_as_e
 
 def test_a_blend_is_a_share() -> None:
     for wrong in ("1.5", "-0.1", "some"):
-        with pytest.raises(ConfigError, match="blend must be auto or a number in"):
+        with pytest.raises(ConfigError, match=r"blend must be auto or a number in \[0, 1\], got"):
             open_head("linear", {"blend": wrong}, seed=0)
     assert open_head("linear", {"blend": "1"}, seed=0).get_params()["blend"] == 1
     with pytest.raises(ConfigError, match="init must be one of none, zero-shot"):

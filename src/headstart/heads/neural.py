@@ -148,7 +148,7 @@ class LinearHead(TorchClassifier, _Linear):
     """
 
     intervals: ClassVar[Mapping[str, Interval]] = {
-        **TorchHead.intervals, "blend": Interval(0, np.nextafter(1, 2), auto=True),
+        **TorchHead.intervals, "blend": Interval(0, 1, auto=True, closed_high=True),
     }  # fmt: skip
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**TorchHead.choices, "init": ("none", ZERO_SHOT)}
 

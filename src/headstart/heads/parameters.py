@@ -27,6 +27,8 @@ class Interval:
 
     Parameters
     ----------
+    closed_high : bool
+        Whether ``high`` itself is inside.
     open_low : bool
         Whether ``low`` itself is outside.
     auto : bool
@@ -38,6 +40,8 @@ class Interval:
     --------
     >>> 0.0 in Interval(0), 0.0 in Interval(0, open_low=True), math.nan in Interval(0)
     (True, False, False)
+    >>> 1.0 in Interval(0, 1), 1.0 in Interval(0, 1, closed_high=True), str(Interval(0, 1, closed_high=True))
+    (False, True, '[0, 1]')
     """
 
     low: float
@@ -45,13 +49,14 @@ class Interval:
     open_low: bool = False
     auto: bool = False
     whole: bool = False
+    closed_high: bool = False
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
-        return above and value < self.high
+        return above and (value <= self.high if self.closed_high else value < self.high)
 
     def __str__(self) -> str:
-        return f"{'(' if self.open_low else '['}{self.low}, {self.high})"
+        return f"{'(' if self.open_low else '['}{self.low}, {self.high}{']' if self.closed_high else ')'}"
 
 
 SEEDS = Interval(0, 2**32)
