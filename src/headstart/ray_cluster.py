@@ -209,7 +209,6 @@ def _settings(address: str | None, workers: int) -> Mapping[str, Any]:
         "num_cpus": max(usable_cores(), workers),
         "include_dashboard": False,
         "object_store_memory": STORE_BYTES,
-        "_node_ip_address": "127.0.0.1",
     }
 
 
