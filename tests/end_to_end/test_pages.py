@@ -96,6 +96,7 @@ LEFT_OUT = {
     "hf:PolyAI/banking77": "data of the hub",
     "s3://acme-features": "a bucket; tests/sharing pushes to one of its own",
     "hf:acme/photos": "a repository of the hub; tests/sharing has a hub of its own",
+    "pip install": "what the tests run in has all extras",
     "s3://our-bucket": "a bucket; tests/remote has one, and runs the code",
     "a red dress": "a dual encoder's weights lie on the hub; tests/retrieval searches by a tiny one",
     "s3://": "a bucket of the reader's; tests/remote reads from one",
