@@ -27,6 +27,9 @@ STREAMED = 4 << 20
 """Bytes of an object that are read as a stream, at a time."""
 RETRIES: dict[str, Any] = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 """How long a server that fails or does not answer is asked again; the pauses grow."""
+AT_FIRST: dict[str, Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+TRIES_AT_FIRST = 2
+"""The same of one that has never answered: it may not be there at all."""
 TRIES, PAUSE, PATIENCE = 5, 0.2, 60.0
 """How often, after how many seconds at first and for how many what may be repeated is begun anew: an answer that came
 cut short, or none, which the library does not try again by itself."""
@@ -82,8 +85,10 @@ class Store:
     def __init__(self, address: str, query: str = "") -> None:
         self.address = checked(address, network_is_forbidden())
         self._query = query
+        self._is_known = True
         with self._told(""):
-            self._objects = _objects_at(self.address, query)
+            self._objects = _objects_at(self.address, query, AT_FIRST)
+        self._is_known = False  # nobody has answered yet: an address may be wrong
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, str]]:
         return Store, (self.address, self._query)
@@ -275,7 +280,8 @@ class Store:
                 with self._told(path):
                     return do()
             except TransferError:
-                if attempt + 1 == TRIES or time.monotonic() - began > PATIENCE:
+                most = TRIES if self._is_known else TRIES_AT_FIRST
+                if attempt + 1 >= most or time.monotonic() - began > PATIENCE:
                     raise
             time.sleep(PAUSE * 2**attempt)
         raise AssertionError
@@ -287,6 +293,8 @@ class Store:
 
         try:
             yield
+            if not self._is_known:
+                self._is_known, self._objects = True, _objects_at(self.address, self._query)
         except (FileNotFoundError, known.NotFoundError):
             raise MissingObjectError(f"{self.at(path)} is not there") from None
         except known.NotSupportedError:
@@ -328,14 +336,14 @@ def _obstore() -> ModuleType:
     return obstore
 
 
-def _objects_at(address: str, query: str = "") -> Any:
+def _objects_at(address: str, query: str, retries: Any = None) -> Any:
     from obstore.store import HTTPStore, from_url
 
     scheme = address.partition("://")[0].lower()
     # A server on this machine, as tests have it, speaks plainly; whoever names one by http:// says so, too.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     is_plain = scheme == "http" or (scheme in BUCKETS and endpoint.startswith("http://"))
-    retries: Any = RETRIES
+    retries = retries or RETRIES
     options: Any = {"allow_http": True} if is_plain else {}
     if scheme in BUCKETS:
         return from_url(address, client_options=options, retry_config=retries)
