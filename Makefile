@@ -15,7 +15,7 @@ demo: $(VENV)/demo.stamp  ## the main job on real images and texts, with real pr
 FORKS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.forks --forks $(FORKS)
 
-test: style  ## lint, types, layering and all tests but the slow ones: 7 to 9 minutes on two cores
+test: style  ## lint, types, layering and all tests but the slow ones: 10 to 15 minutes on two cores
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going types suite
 
 suite: $(VENV)/dev.stamp
