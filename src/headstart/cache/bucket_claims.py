@@ -8,14 +8,12 @@ what time it is: both stand in one listing, of the other's object and of one's o
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from headstart.cache.claims import HEARTBEAT, LIVE_NAME, SILENCE, host_name, is_dead_here
+from headstart.cache.claims import HEARTBEAT, SILENCE, is_dead_here, new_live_name, writer_said
 from headstart.errors import StorageError
 from headstart.remote.cache_objects import at_once
 from headstart.remote.store import ConflictError, MissingObjectError, Object, Store
@@ -32,7 +30,7 @@ class BucketClaims:
         self.mine: set[int] = set()
         self._store = store
         self._folder = folder
-        self._name = f"{host_name()}.{os.getpid()}.{secrets.token_hex(4)}.live"
+        self._name = new_live_name()
         self._content = self._name.encode("ascii")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="headstart-claims", daemon=True)
@@ -106,10 +104,7 @@ class BucketClaims:
     def owner(self, bucket: int) -> str | None:
         """Host and process of whoever claims a bucket."""
         owner = self._owner(bucket)
-        match = LIVE_NAME.fullmatch(owner or "")
-        if match is None:
-            return owner and "unknown"
-        return f"{match['host'].rpartition('-')[0]}, process {match['pid']}"
+        return owner and writer_said(owner)
 
     def is_abandoned(self, bucket: int) -> bool:
         """Whether a claim's writer is dead, or has been silent for half a minute."""

@@ -75,7 +75,7 @@ class ClaimBoard:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mine: set[int] = set()
-        self._live = folder / f"{host_name()}.{os.getpid()}.{secrets.token_hex(4)}.live"
+        self._live = folder / new_live_name()
         self._stop = threading.Event()
         self._linkable = True
         self._thread = threading.Thread(target=self._beat, name="headstart-claims", daemon=True)
@@ -130,12 +130,11 @@ class ClaimBoard:
                     claim.unlink()
 
     def owner(self, bucket: int) -> str | None:
-        """``host.pid`` of whoever claims a bucket."""
+        """Host and process of whoever claims a bucket."""
         try:
-            match = LIVE_NAME.fullmatch(read_start(self._path(bucket)).decode("ascii", errors="replace"))
+            return writer_said(read_start(self._path(bucket)).decode("ascii", errors="replace"))
         except OSError:
             return None
-        return f"{match['host'].rpartition('-')[0]}, process {match['pid']}" if match else "unknown"
 
     def is_abandoned(self, bucket: int) -> bool:
         """Whether a claim's writer is dead, or has been silent for half a minute."""
@@ -238,6 +237,17 @@ def _is_abandoned(claim: Path, now: float) -> bool:
     # Silent as well if it is from the future: the clock went back, and a live writer would have
     # touched it since.
     return abs(now - touched) > SILENCE
+
+
+def new_live_name() -> str:
+    """A name for what says that a writer of this process is at work."""
+    return f"{host_name()}.{os.getpid()}.{secrets.token_hex(4)}.live"
+
+
+def writer_said(live: str) -> str:
+    """Host and process of a writer, by its live name."""
+    match = LIVE_NAME.fullmatch(live)
+    return f"{match['host'].rpartition('-')[0]}, process {match['pid']}" if match else "unknown"
 
 
 def is_dead_here(live: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -195,20 +195,13 @@ class Store:
 
     def listed(self, prefix: str = "", after: str | None = None) -> Iterator[Object]:
         """The objects in a folder and in those within, in the order of the server; of a web server refused."""
-        for attempt in range(TRIES):
-            try:
-                with self._told(prefix):
-                    for chunk in _obstore().list(
-                        self._objects, prefix or None, offset=after, chunk_size=LISTED
-                    ):
-                        for found in map(_object, chunk):
-                            yield found
-                            after = found.path
+        for has_no_answer in self._tries(patience=float("inf")):  # a listing may take minutes
+            with has_no_answer, self._told(prefix):
+                for chunk in _obstore().list(self._objects, prefix or None, offset=after, chunk_size=LISTED):
+                    for found in map(_object, chunk):
+                        yield found
+                        after = found.path
                 return
-            except TransferError:
-                if attempt + 1 == TRIES:
-                    raise
-                time.sleep(PAUSE * 2**attempt)
 
     def folders(self, prefix: str = "") -> tuple[list[str], list[Object]]:
         """The folders right in a folder, by their paths, and its objects."""
@@ -274,17 +267,34 @@ class Store:
 
     def _again(self, path: str, do: Callable[[], T]) -> T:
         """Do what does no harm twice, again where it had no answer."""
-        began = time.monotonic()
-        for attempt in range(TRIES):
-            try:
-                with self._told(path):
-                    return do()
-            except TransferError:
-                most = TRIES if self._is_known else TRIES_AT_FIRST
-                if attempt + 1 >= most or time.monotonic() - began > PATIENCE:
-                    raise
-            time.sleep(PAUSE * 2**attempt)
+        for has_no_answer in self._tries():
+            with has_no_answer, self._told(path):
+                return do()
         raise AssertionError
+
+    def _tries(self, patience: float = PATIENCE) -> Iterator[AbstractContextManager[None]]:
+        """A context for each try; one that ends in a TransferError is over, unless it was the last."""
+        began, attempt = time.monotonic(), 0
+
+        @contextmanager
+        def one() -> Iterator[None]:
+            nonlocal attempt
+            try:
+                yield
+            except TransferError:
+                attempt += 1
+                most = TRIES if self._is_known else TRIES_AT_FIRST
+                if attempt >= most or time.monotonic() - began > patience:
+                    raise
+                time.sleep(PAUSE * 2 ** (attempt - 1))
+
+        while True:
+            yield one()
+
+    def _met(self) -> None:
+        """There was an answer: from now on this server is waited for."""
+        if not self._is_known:
+            self._is_known, self._objects = True, _objects_at(self.address, self._query, RETRIES)
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
@@ -293,15 +303,16 @@ class Store:
 
         try:
             yield
-            if not self._is_known:
-                self._is_known, self._objects = True, _objects_at(self.address, self._query)
+            self._met()
         except (FileNotFoundError, known.NotFoundError):
+            self._met()
             raise MissingObjectError(f"{self.at(path)} is not there") from None
         except known.NotSupportedError:
             raise NoRangesError(
                 f"{self.at(path)}: the server gives no parts of files, and lists none"
             ) from None
         except (known.AlreadyExistsError, known.PreconditionError):
+            self._met()
             raise ConflictError(f"{self.at(path)} is not what was expected: somebody else wrote it") from None
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError):
             raise StorageError(f"{self.at(path)}: access is denied; {self._remedy()}") from None
@@ -336,14 +347,13 @@ def _obstore() -> ModuleType:
     return obstore
 
 
-def _objects_at(address: str, query: str, retries: Any = None) -> Any:
+def _objects_at(address: str, query: str, retries: Any) -> Any:
     from obstore.store import HTTPStore, from_url
 
     scheme = address.partition("://")[0].lower()
     # A server on this machine, as tests have it, speaks plainly; whoever names one by http:// says so, too.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     is_plain = scheme == "http" or (scheme in BUCKETS and endpoint.startswith("http://"))
-    retries = retries or RETRIES
     options: Any = {"allow_http": True} if is_plain else {}
     if scheme in BUCKETS:
         return from_url(address, client_options=options, retry_config=retries)
