@@ -210,6 +210,66 @@ class ClusterConfig:
     gpus_per_worker: float
 
 
+ON_CLUSTER = ("least_workers", "ray_address", "gpus_per_worker")
+"""What only means something on a cluster."""
+
+
+class EngineConfig(Config):
+    """Where to compute: on this machine, or on a cluster."""
+
+    function = "extract"
+    workers: Annotated[int, Range(ge=1, le=MOST_WORKERS)] | None
+    engine: Literal["local", "ray"]
+    ray_address: str | None
+    gpus_per_worker: Annotated[float, Range(ge=0, le=64)] | None
+
+    @property
+    def least(self) -> int | None:
+        """The least number of workers of a cluster."""
+        return None
+
+    @property
+    def cluster(self) -> ClusterConfig | None:
+        """The cluster to compute on; None: this machine."""
+        if self.engine != "ray":
+            return None
+        return ClusterConfig(self.ray_address, self.least, self.workers, self.gpus_per_worker or 0.0)
+
+    def check_engine(self, device: str = "auto") -> None:
+        """Refuse what only means something on a cluster where none is asked for."""
+        if self.engine == "ray":
+            if device.startswith("cuda") and not self.gpus_per_worker:
+                raise ConfigError("--device cuda on a cluster needs --gpus-per-worker, such as 1; add it")
+            return
+        said = {
+            f"--workers {self.least}:{self.workers}": self.least,
+            f"--ray-address {self.ray_address}": self.ray_address,
+            f"--gpus-per-worker {self.gpus_per_worker}": self.gpus_per_worker,
+        }
+        if given := [option for option, value in said.items() if value is not None]:
+            raise ConfigError(f"{given[0]} is for a cluster, and none is asked for; add --engine ray")
+
+    @property
+    def without_engine(self) -> list[str]:
+        """What has no meaning on this machine alone, and is not mentioned, so that nobody's key changes by it."""
+        usual = {"engine": "local", **dict.fromkeys(ON_CLUSTER)}
+        return [name for name, value in usual.items() if getattr(self, name, value) == value]
+
+
+class TrialsConfig(EngineConfig):
+    """Where to compute the trials of a search."""
+
+    function = "fit_head"
+
+    def check_trials(self, searches: bool, device: str = "auto") -> None:
+        """Refuse a cluster where there is nothing to spread over it."""
+        self.check_engine(device)
+        if self.engine == "ray" and not searches:
+            raise ConfigError(
+                "--engine ray spreads the trials of a search over a cluster; add --sweep, or leave it out"
+            )
+
+
 class RuntimeConfig(ComputeConfig):
     """How to compute, where the user may choose what runs the model."""
 
@@ -219,10 +279,6 @@ class RuntimeConfig(ComputeConfig):
     def runs_with(self) -> Literal["auto", "torch", "openvino"]:
         """What runs the model."""
         return self.runtime
-
-
-ON_CLUSTER = ("least_workers", "ray_address", "gpus_per_worker")
-"""What only means something on a cluster."""
 
 
 def _parse_workers(text: str) -> tuple[int | None, int]:
@@ -239,16 +295,13 @@ def _parse_workers(text: str) -> tuple[int | None, int]:
     return (least if len(numbers) > 1 else None), most
 
 
-class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
+class ExtractConfig(ColumnConfig, EngineConfig, RuntimeConfig, GivenConfig):
     """What `extract` is asked for."""
 
     data: Data
     backbone: str
     more_backbones: list[str] = Field(default_factory=list)
     least_workers: Positive | None = None
-    engine: Literal["local", "ray"]
-    ray_address: str | None
-    gpus_per_worker: Annotated[float, Range(ge=0, le=64)] | None
     set: str | None
     replace: bool
     drop_corrections: bool
@@ -276,35 +329,19 @@ class ExtractConfig(ColumnConfig, RuntimeConfig, GivenConfig):
         if isinstance(values.get("workers"), str):
             values["least_workers"], values["workers"] = _parse_workers(values["workers"])
         super().__init__(**values)
-        self._check_engine()
-
-    def _check_engine(self) -> None:
-        """Refuse what only means something on a cluster where none is asked for."""
-        if self.engine == "ray":
-            if self.device.startswith("cuda") and not self.gpus_per_worker:
-                raise ConfigError("--device cuda on a cluster needs --gpus-per-worker, such as 1; add it")
-            return
-        said = {
-            f"--workers {self.least_workers}:{self.workers}": self.least_workers,
-            f"--ray-address {self.ray_address}": self.ray_address,
-            f"--gpus-per-worker {self.gpus_per_worker}": self.gpus_per_worker,
-        }
-        if given := [option for option, value in said.items() if value is not None]:
-            raise ConfigError(f"{given[0]} is for a cluster, and none is asked for; add --engine ray")
+        self.check_engine(self.device)
 
     @property
-    def cluster(self) -> ClusterConfig | None:
-        """The cluster to compute on; None: this machine."""
-        if self.engine != "ray":
-            return None
-        return ClusterConfig(self.ray_address, self.least_workers, self.workers, self.gpus_per_worker or 0.0)
+    def least(self) -> int | None:
+        """The least number of workers of a cluster."""
+        return self.least_workers
 
     @model_serializer(mode="wrap")
     def _without_corrections(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Corrections that do not end are not mentioned, so that no step of a pipeline is another one for them."""
         values: dict[str, Any] = dump(self)
-        usual = {"drop_corrections": False, "engine": "local", **dict.fromkeys(ON_CLUSTER)}
-        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
+        unsaid = [*self.without_engine, *([] if self.drop_corrections else ["drop_corrections"])]
+        return {name: value for name, value in values.items() if name not in unsaid}
 
     @property
     def backbones(self) -> list[str]:
@@ -369,7 +406,7 @@ class TaughtConfig(Config):
         return []
 
 
-class FitConfig(TaughtConfig):
+class FitConfig(TrialsConfig, TaughtConfig):
     """What `fit_head` is asked for."""
 
     function = "fit_head"
@@ -406,9 +443,14 @@ class FitConfig(TaughtConfig):
     cache: str | None
     digest: str | None = None
 
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.check_trials(bool(self.sweep) or self.search == "optuna")
+
     def _unused(self) -> list[str]:
         fields = type(self).model_fields
-        return [name for name in FROM_NAMES if getattr(self, name) == fields[name].default]
+        of_names = [name for name in FROM_NAMES if getattr(self, name) == fields[name].default]
+        return [*of_names, *self.without_engine, *([] if self.workers else ["workers"])]
 
     def for_label(self, column: str) -> Self:
         """The same for one label column."""
@@ -428,7 +470,7 @@ def _check_trainable(on_long: str) -> str:
     return on_long
 
 
-class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
+class TuneConfig(ColumnConfig, TrialsConfig, ComputeConfig, GivenConfig, TaughtConfig):
     """What `fine_tune` is asked for; what is None is chosen by the strategy."""
 
     function = "fine_tune"
@@ -486,8 +528,12 @@ class TuneConfig(ColumnConfig, ComputeConfig, GivenConfig, TaughtConfig):
     prompt: str | None
     split_seed: SplitSeed
 
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.check_trials(bool(self.sweep), self.device)
+
     def _unused(self) -> list[str]:
-        return [] if self.shots or self.curve else ["shots", "curve", "seeds"]
+        return [*self.without_engine, *([] if self.shots or self.curve else ["shots", "curve", "seeds"])]
 
 
 class DoctorConfig(ComputeConfig):

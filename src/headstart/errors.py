@@ -123,3 +123,12 @@ class Interrupted(HeadstartError):
 def first_line(error: BaseException) -> str:
     """What an error of a library says, in a line; its name if it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def remade(kind: str, text: str) -> HeadstartError:
+    """An error that another process raised, by the name of its class and its message."""
+    found = globals().get(kind, HeadstartError)
+    made: type[HeadstartError] = found if isinstance(found, type) else HeadstartError
+    error = made.__new__(made)  # some are made from other things than their text
+    Exception.__init__(error, text)
+    return error

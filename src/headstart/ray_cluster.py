@@ -7,22 +7,29 @@ import logging
 import os
 import signal
 import socket
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from headstart.devices import usable_cores
 from headstart.errors import BackboneError, ConfigError, MissingDependencyError, first_line
+from headstart.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from headstart.config import ClusterConfig
 
 ANSWERS_WITHIN = 10.0  # seconds; an address that is silent for so long is taken to be nobody's
 SETTINGS = b"\x00\x00\x00\x04"
 """How a frame of settings begins in HTTP/2, in which Ray's processes talk: its length (here: none), and its type."""
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + bytes(5)
 """What a client says first there; a server answers with settings of its own."""
+LOOK_AROUND = 1.0  # seconds between two looks for a signal
+TRIES = 4  # of a task whose process or node dies
 ASKED_SECONDS = 120.0  # for a node to start a process that imports headstart and looks at its files
 STORE_BYTES = 256 << 20
 """For the objects of a cluster of our own: no vector is one, only names of samples and short texts."""
@@ -97,6 +104,17 @@ class RayCluster:
         free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         return bool(free.get("CPU", 0) >= pool.cpus and free.get("GPU", 0) >= pool.gpus)
 
+    def describe(self, pool: Pool) -> Iterator[str]:
+        """What a user should know before a pool begins its work."""
+        n = (
+            counted(pool.least, "worker")
+            if pool.least == pool.most
+            else f"{pool.least} to {pool.most} workers"
+        )
+        yield f"{n} on a Ray cluster of {counted(len(self.nodes()), 'node')}"
+        if not self.has_room(pool):
+            yield "waiting for room on the cluster: others use what a worker needs"
+
     def share(self, value: Any) -> Any:
         """A value that each node gets once, to be given to `ask` or `map_tables`."""
         import ray
@@ -153,12 +171,87 @@ class RayCluster:
         context.max_errored_blocks = -1
         yield from answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
+    def results(
+        self, work: Callable[..., Any], tasks: Iterable[Sequence[Any]], pool: Pool
+    ) -> Iterator[tuple[int, Any]]:
+        """What a function makes of the arguments of each task, with its number, in the order in which they are done.
+
+        An argument that is shared (`share`) comes as its value. A task is taken when there is room for it; one whose
+        process or node died is given out again, up to ``TRIES`` times; those that run when nobody waits any more are
+        told to stop.
+
+        Raises
+        ------
+        BackboneError
+            A task died each time.
+        """
+        import ray
+
+        remote = ray.remote(work).options(
+            num_cpus=pool.cpus, num_gpus=pool.gpus or None, max_retries=TRIES - 1, retry_exceptions=False
+        )
+        left = iter(enumerate(tasks))
+        running: dict[Any, int] = {}
+        try:
+            while True:
+                for number, arguments in islice(left, pool.most - len(running)):
+                    running[remote.remote(*arguments)] = number
+                if not running:
+                    return
+                done, _ = ray.wait(list(running), timeout=LOOK_AROUND)
+                for answer in done:
+                    yield running.pop(answer), _answered(answer)
+        finally:
+            for answer in running:
+                ray.cancel(answer)
+
+    def serve(self, made: Callable[..., Any], *arguments: Any) -> Any:
+        """An object of a class, in a process of its own that answers one call at a time.
+
+        It may be given to tasks; it ends with this process.
+        """
+        import ray
+
+        return Served(ray.remote(made).options(num_cpus=0, max_restarts=0).remote(*arguments))
+
+
+class Served:
+    """An object that lives in a process of its own, whose methods are called from any process of the cluster."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        import ray
+
+        method = getattr(self._actor, name)
+        return lambda *arguments: ray.get(method.remote(*arguments))
+
 
 def received(shared: Any) -> Any:
     """What `RayCluster.share` was given, on the node of this process."""
     import ray
 
     return ray.get(shared)
+
+
+def _answered(answer: Any) -> Any:
+    """What a task came to."""
+    import ray
+
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause if error.cause is not None else error
+        raise BackboneError(
+            f"a task of the Ray cluster failed ({type(cause).__name__}: {first_line(cause)})"
+        ) from None
+    except ray.exceptions.RayError as error:
+        raise BackboneError(
+            f"a task died {TRIES} times on the Ray cluster ({first_line(error)}): look at the nodes' memory"
+        ) from None
 
 
 def node_name() -> str:
@@ -189,7 +282,7 @@ def open_cluster(address: str | None, workers: int = 1) -> Iterator[RayCluster]:
         _check_answers(address)
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        with _as_configuration(address):
+        with _as_configuration(address), _without_stderr():
             ray.init(**_settings(address, workers))
         _hush()
         with contextlib.suppress(ValueError):  # a thread may not set handlers, and ray did not either
@@ -255,6 +348,20 @@ def _as_configuration(address: str | None) -> Iterator[None]:
         raise ConfigError(f"{place} cannot be used: {first_line(error)}") from error
 
 
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's own library says there, whoever asks it not to, that it will say nothing there."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _hush() -> None:
     """Only we speak: what ray logs of the death of an actor is no news to whoever waits for the others."""
     for name in ("ray", "ray.data", "ray.data._internal"):
@@ -275,6 +382,29 @@ def _reason(answer: Any) -> str:
     except ray.exceptions.RayError as error:
         return f"it could not be asked ({first_line(error)})"
     return reason
+
+
+def pool_for(config: ClusterConfig, nodes: list[Node]) -> Pool:
+    """How many workers, and the share of a node that each gets.
+
+    Raises
+    ------
+    ConfigError
+        The cluster has no such GPUs, or nothing to work on.
+    """
+    gpus = sum(node.gpus for node in nodes)
+    if not nodes:
+        raise ConfigError("the Ray cluster has no node with a CPU to work on; start one with `ray start`")
+    if config.gpus_per_worker and max(node.gpus for node in nodes) < config.gpus_per_worker:
+        raise ConfigError(
+            f"--gpus-per-worker {config.gpus_per_worker:g}, and no node of the cluster has so many (it has {gpus:g} in "
+            f"all); leave it out to compute on CPUs"
+        )
+    default = int(gpus / config.gpus_per_worker) if config.gpus_per_worker else len(nodes)
+    least, most = config.least or config.most or default, config.most or default
+    cpus = sum(node.cpus for node in nodes)
+    share = min(cpus // most, min(node.cpus for node in nodes))
+    return Pool(least, most, max(share, 1), config.gpus_per_worker)
 
 
 def refuse(refusals: Sequence[Refusal]) -> None:

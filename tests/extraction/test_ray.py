@@ -23,18 +23,18 @@ from headstart import ray_cluster
 from headstart.arrow import keys_from_arrow
 from headstart.cache.space import space_at
 from headstart.errors import ConfigError, HeadstartError
-from headstart.extraction.ray_engine import RayEngine, pool_for
+from headstart.extraction.ray_engine import RayEngine
 from headstart.extraction.ray_rows import LEAST_ROWS, MOST_BYTES, reader_of, tables_of
 from headstart.extraction.ray_worker import RayTask, reason_against
-from headstart.ray_cluster import Node, Pool
+from headstart.ray_cluster import Node, Pool, pool_for
 from headstart.testing.engine import assert_same, n_stored, vectors
 
 from ..end_to_end.conftest import HERE, Result, in_process, some_texts, write_texts
 from ..processes import Process, start
+from ..raylets import add_nodes, head, on
 from .computing import Task, pictures, plan
 
 TEXTS = "py:tiny_backbones:texts"
-NODE_BYTES = 80 << 20
 Runner = Callable[..., Result]
 
 
@@ -208,8 +208,8 @@ def test_a_node_with_another_cache_is_refused(told: tuple[RayTask, pa.Table], tm
 @pytest.mark.parametrize("package", ["torch", "numerics", "timm"])
 def test_a_node_with_other_versions_is_refused(told: tuple[RayTask, pa.Table], package: str) -> None:
     task, first = told
-    versions = {**task.versions, package: "0.0.1"}
-    assert f"{package} " in (reason := reason_against(replace(task, versions=versions), first))
+    place = replace(task.place, versions={**task.place.versions, package: "0.0.1"})
+    assert f"{package} " in (reason := reason_against(replace(task, place=place), first))
     assert "and here it is 0.0.1; install the same versions" in reason
 
 
@@ -228,26 +228,8 @@ def test_a_node_that_cannot_read_the_first_sample_is_refused(told: tuple[RayTask
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A head, on which nothing is computed, and three nodes of one core each."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0))
-    yield made
-    made.shutdown()
-
-
-def _node(**more: Any) -> dict[str, Any]:
-    return {"object_store_memory": NODE_BYTES, "include_dashboard": False, **more}
-
-
-def add_nodes(cluster: Any, n: int = 3, **environment: str) -> list[Any]:
-    added = [cluster.add_node(**_node(num_cpus=1), env_vars=environment or None) for _ in range(n)]
-    cluster.wait_for_nodes()
-    return added
-
-
-def on(cluster: Any, workers: int) -> tuple[object, ...]:
-    return "--engine", "ray", "--ray-address", cluster.address, "--workers", workers
+    with head() as made:
+        yield made
 
 
 def wait_for_shards(process: Process, cache: str, n: int) -> None:

@@ -128,6 +128,10 @@ def fit_head(
     ] = None,
     search: Annotated[str, Option("grid or optuna.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 50,
+    engine: shared.TrialEngine = "local",
+    ray_address: shared.TrialAddress = None,
+    workers: shared.TrialWorkers = None,
+    gpus_per_worker: shared.TrialGpus = None,
     seeds: Annotated[
         Annotated[int, Range(ge=1, le=1000)],
         Option("So many from --seed on; so many draws of a size.", shared.SEARCH),

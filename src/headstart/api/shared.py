@@ -342,3 +342,24 @@ GpusPerWorker = Annotated[
     float | None,
     Option("Of each worker on a cluster; 0.5 lets two share one. Default: none.", COMPUTING, "N"),
 ]
+
+# Where trials of a search are trained.
+TrialEngine = Annotated[
+    str,
+    Option(
+        "Where trials of --sweep are trained: local, or ray: a cluster whose nodes share the cache.", SEARCH
+    ),
+]
+TrialAddress = Annotated[
+    str | None,
+    Option(
+        "The cluster of --engine ray; auto finds one on this machine. Default: one is started, and stopped at the end.",
+        SEARCH,
+        "HOST:PORT",
+    ),
+]
+TrialGpus = Annotated[float | None, Option("Of each trial on a cluster. Default: none.", SEARCH, "N")]
+TrialWorkers = Annotated[
+    Annotated[int, Range(ge=1, le=256)] | None,
+    Option("Trials at once on a cluster. Default: one a node or GPU.", SEARCH, "N"),
+]

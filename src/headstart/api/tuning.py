@@ -53,7 +53,8 @@ def fine_tune(
     ] = 1.0,
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 …")] = "auto",
     workers: Annotated[
-        Annotated[int, Range(ge=1, le=256)] | None, Option("Processes that read ahead.")
+        Annotated[int, Range(ge=1, le=256)] | None,
+        Option("Processes that read ahead; with --engine ray trials at once (default: one a node or GPU)."),
     ] = None,
     offline: shared.OfflineAlone = False,
     plots: shared.Plots = "png",
@@ -141,6 +142,9 @@ def fine_tune(
     ] = None,
     search: Annotated[str, Option("grid, or optuna, which gives up on the worse.", shared.SEARCH)] = "grid",
     trials: Annotated[Annotated[int, Range(ge=1, le=10_000)], Option("Of optuna.", shared.SEARCH)] = 20,
+    engine: shared.TrialEngine = "local",
+    ray_address: shared.TrialAddress = None,
+    gpus_per_worker: shared.TrialGpus = None,
     shots: shared.Shots = None,
     curve: shared.Curve = None,
     seeds: Annotated[

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-import headstart.errors
-from headstart.errors import HeadstartError
+from headstart.errors import remade
 from headstart.extraction.timings import Timings
 from headstart.types import Failure
 
 if TYPE_CHECKING:
+    from headstart.errors import HeadstartError
     from headstart.types import Json
 
 
@@ -57,12 +57,7 @@ class ExitMessage:
     @property
     def error(self) -> HeadstartError | None:
         """What stopped the worker."""
-        if not self.error_class:
-            return None
-        kind: type[HeadstartError] = getattr(headstart.errors, self.error_class, HeadstartError)
-        error = kind.__new__(kind)  # some are made from other things than their text
-        Exception.__init__(error, self.error_text)
-        return error
+        return remade(self.error_class, self.error_text) if self.error_class else None
 
 
 Message: TypeAlias = Said | Advanced | Failed | FailedRows | ExitMessage

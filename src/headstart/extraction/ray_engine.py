@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import random
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import BackboneError, ConfigError
+from headstart.errors import BackboneError
 from headstart.extraction.messages import Advanced, ExitMessage, Failed, Said, decode
 from headstart.extraction.ray_rows import RowPlan, reader_of, tables_of
-from headstart.extraction.ray_worker import MESSAGE, WORKER, RayTask, RayWorker, reason_against, versions_here
+from headstart.extraction.ray_worker import MESSAGE, WORKER, RayTask, RayWorker, reason_against
 from headstart.extraction.samples import NO_LIMIT, FailureLimit
 from headstart.keys import contains, pack
-from headstart.ray_cluster import Pool, open_cluster, refuse
+from headstart.ray_cluster import LOOK_AROUND, open_cluster, pool_for, refuse
+from headstart.ray_workplace import Workplace
 from headstart.words import counted
 
 if TYPE_CHECKING:
@@ -34,11 +33,10 @@ if TYPE_CHECKING:
     from headstart.extraction.backbone import OpenedBackbone
     from headstart.extraction.plan import ExtractionPlan
     from headstart.extraction.timings import Timings
-    from headstart.ray_cluster import Node, RayCluster
+    from headstart.ray_cluster import Pool, RayCluster
     from headstart.types import Failure
 
 STOP_SECONDS = 60.0  # a worker that is told to stop finishes its batches and commits
-LOOK_AROUND = 1.0  # seconds between two looks for a signal
 
 
 @dataclass
@@ -64,11 +62,9 @@ class RayEngine:
         reader = reader_of(plan.source)
         try:
             with open_cluster(self.cluster.address, self.cluster.most or 1) as cluster:
-                nodes = cluster.nodes()
-                pool = pool_for(self.cluster, nodes)
-                self._say_start(pool, nodes)
-                if not cluster.has_room(pool):
-                    self.progress.say("waiting for room on the cluster: others use what a worker needs")
+                pool = pool_for(self.cluster, cluster.nodes())
+                for said in cluster.describe(pool):
+                    self.progress.say(said)
                 self.opened.prepare(plan.spaces)
                 self._run(cluster, plan, reader, pool)
         finally:
@@ -78,14 +74,6 @@ class RayEngine:
     def finish(self) -> None:
         """Nothing is left open: workers commit each table of rows."""
 
-    def _say_start(self, pool: Pool, nodes: list[Node]) -> None:
-        n = (
-            counted(pool.least, "worker")
-            if pool.least == pool.most
-            else f"{pool.least} to {pool.most} workers"
-        )
-        self.progress.say(f"{n} on a Ray cluster of {counted(len(nodes), 'node')}")
-
     def _task(self, plan: ExtractionPlan, reader: bytes, driver: str, pool: Pool) -> RayTask:
         rows = RowPlan(plan.spaces, plan.taps, plan.shard_format, plan.views, plan.source.modality)
         return RayTask(
@@ -93,14 +81,9 @@ class RayEngine:
             reader,
             self.opened.model_recipe(plan.precision),
             self.opened.info,
-            versions_here(),
+            Workplace.here(pool, self.config.offline),
             driver,
-            os.getcwd(),
-            tuple(os.path.abspath(part) for part in sys.path),
-            "cuda" if pool.gpus else "cpu",
-            pool.cpus,
             self.config.batch_size,
-            self.config.offline,
         )
 
     def _run(self, cluster: RayCluster, plan: ExtractionPlan, reader: bytes, pool: Pool) -> None:
@@ -210,26 +193,3 @@ class _Answers:
                 raise found
             return found
         return None
-
-
-def pool_for(config: ClusterConfig, nodes: list[Node]) -> Pool:
-    """How many workers, and the share of a node that each gets.
-
-    Raises
-    ------
-    ConfigError
-        The cluster has no such GPUs, or nothing to work on.
-    """
-    gpus = sum(node.gpus for node in nodes)
-    if not nodes:
-        raise ConfigError("the Ray cluster has no node with a CPU to work on; start one with `ray start`")
-    if config.gpus_per_worker and max(node.gpus for node in nodes) < config.gpus_per_worker:
-        raise ConfigError(
-            f"--gpus-per-worker {config.gpus_per_worker:g}, and no node of the cluster has so many (it has {gpus:g} in "
-            f"all); leave it out to compute on CPUs"
-        )
-    default = int(gpus / config.gpus_per_worker) if config.gpus_per_worker else len(nodes)
-    least, most = config.least or config.most or default, config.most or default
-    cpus = sum(node.cpus for node in nodes)
-    share = min(cpus // most, min(node.cpus for node in nodes))
-    return Pool(least, most, max(share, 1), config.gpus_per_worker)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
-import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from headstart.cache.memos import IDENTITY
-from headstart.cache.recipe import NUMERICS
 from headstart.errors import BackboneError, HeadstartError, MismatchError, SampleError
 from headstart.extraction.claimed import ClaimedExtraction
 from headstart.extraction.messages import Advanced, ExitMessage, Failed, Message, Said, encode
 from headstart.extraction.writer import ShardWriter
 from headstart.keys import key_of
-from headstart.network import forbid_network
 from headstart.progress import Silence
 from headstart.ray_cluster import node_name, received
 
@@ -29,10 +23,9 @@ if TYPE_CHECKING:
     from headstart.contracts import FrozenModel, Payloads
     from headstart.extraction.backbone import ModelRecipe
     from headstart.extraction.ray_rows import RowPlan
+    from headstart.ray_workplace import Workplace
     from headstart.types import BackboneInfo
 
-COMPUTING = ("headstart", "torch", "torchvision", "transformers", "tokenizers", "timm", "numpy", "pillow")
-"""Packages of which another version may give other numbers."""
 LOOK_EVERY = 0.5  # seconds between two looks whether the driver is still there
 WORKER, MESSAGE = "worker", "message"
 
@@ -45,27 +38,14 @@ class RayTask:
     reader: bytes  # the source, pickled; empty where samples come with their rows
     model: ModelRecipe
     info: BackboneInfo  # what the driver's backbone is
-    versions: Mapping[str, str]
+    place: Workplace
     driver: str  # its name in the shared cache, while it still wants results
-    folder: str  # where relative paths begin
-    search_path: tuple[str, ...]  # of Python
-    device: str
-    cores: int
     batch_size: int | None
-    offline: bool
 
     @property
     def is_wanted(self) -> bool:
         """Whether the driver still waits for results, by what it says in the cache: another one knows nothing of it."""
         return self.rows.spaces[0].claims().is_live(self.driver)
-
-    def enter(self) -> None:
-        """Make this process one that finds what the driver's finds."""
-        if self.offline:
-            forbid_network()
-        with contextlib.suppress(OSError):  # relative paths lead nowhere then, which reading them says
-            os.chdir(self.folder)
-        sys.path.extend(part for part in self.search_path if part not in sys.path)
 
     def open_source(self) -> Payloads | None:
         """The means to read samples; None if they come with their rows."""
@@ -73,29 +53,15 @@ class RayTask:
         return source
 
 
-def versions_here() -> dict[str, str]:
-    """The versions of what computes, and of our own numerics."""
-    found = {"numerics": str(NUMERICS), "python": ".".join(map(str, sys.version_info[:2]))}
-    for name in COMPUTING:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
 def reason_against(task: RayTask, first: pa.Table) -> str:
     """Why this node cannot work, by a look at its cache, its packages and the first sample; empty if it can."""
-    task.enter()
+    task.place.enter()
     if not task.is_wanted:
         return (
             f"its {task.rows.spaces[0].home.location} is not the cache that this command writes to; let --cache name a "
             "folder that all nodes share"
         )
-    here = versions_here()
-    for name in sorted({*here, *task.versions}):
-        there, wanted = here.get(name, "none"), task.versions.get(name, "none")
-        if there != wanted:
-            return f"it has {name} {there}, and here it is {wanted}; install the same versions on all nodes"
-    return _reason_against_reading(task, first)
+    return task.place.reason_against() or _reason_against_reading(task, first)
 
 
 def _reason_against_reading(task: RayTask, first: pa.Table) -> str:
@@ -144,7 +110,7 @@ class RayWorker:
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Compute and commit rows."""
         progress = _Collected(self._task)
-        work = ClaimedExtraction(progress, self._task.batch_size, cores=self._task.cores)
+        work = ClaimedExtraction(progress, self._task.batch_size, cores=self._task.place.cores)
         done = self._work(work, rows)
         said = [*progress.messages, Advanced(progress.n_advanced), Failed(work.failures), done]
         messages = [encode(message) for message in said]
@@ -174,7 +140,7 @@ class RayWorker:
     def _load(self) -> FrozenModel:
         """The backbone, once, after a look that it is the driver's."""
         if self._model is None:
-            self._task.enter()
+            self._task.place.enter()
             self._source = self._task.open_source()
             self._model = _load_model(self._task)
         return self._model
@@ -185,7 +151,7 @@ def _load_model(task: RayTask) -> FrozenModel:
 
     from headstart.backbones import open_backbone
 
-    torch.set_num_threads(task.cores)
+    torch.set_num_threads(task.place.cores)
     backbone = open_backbone(task.model.spec, task.model.options)
     now = backbone.resolve()
     if changed := [name for name in IDENTITY if getattr(now, name) != getattr(task.info, name)]:
@@ -193,4 +159,4 @@ def _load_model(task: RayTask) -> FrozenModel:
             f"refused: {task.model.spec} is another one there than here ({', '.join(changed)} differ); copy the same "
             "files to it, or leave the node out"
         )
-    return backbone.load(task.device, task.model.precision)
+    return backbone.load(task.place.device, task.model.precision)

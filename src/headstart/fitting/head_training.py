@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headstart.config import FitConfig
     from headstart.contracts import BesideHead, Head, Progress
     from headstart.fitting.grids import TapChoice
+    from headstart.fitting.search import Tries
     from headstart.samples import LabelledSamples
     from headstart.tracking import Tracker
     from headstart.types import Json
@@ -56,14 +57,17 @@ class LabelJob:
         refs = ", ".join(f"{display_tap(ref.tap)} of {ref.backbone}" for ref in train.features)
         return f"{'all vectors' if self.heads[0].takes_sequences else 'one vector'} a sample, {refs}"
 
-    def chosen(self) -> ChosenHead:
-        """The head with its parameters, which a search chooses on validation data where one was asked for."""
+    def chosen(self, tries: Tries | None = None) -> ChosenHead:
+        """The head with its parameters, which a search chooses on validation data where one was asked for.
+
+        ``tries`` runs the trials elsewhere.
+        """
         config, start = self.config, perf_counter()
         if not (config.sweep or config.search == "optuna" or config.folds):
             return ChosenHead(self._training(config, next(iter(self.taps.values()))), None, self.more)
         # The seeds of a protocol are those of its draws.
         asked = config.model_copy(update={"seeds": 1}) if config.shots or config.curve else config
-        best, tried, sweep = search(asked, self.taps, self.progress)
+        best, tried, sweep = search(asked, self.taps, self.progress, tries)
         rivals = [self._training_of(each) for each in best_of_each(tried)]
         report = {"sweep": sweep, **self.more}
         return ChosenHead(self._training_of(best), best, report, perf_counter() - start, tuple(rivals))
@@ -207,8 +211,10 @@ class HeadTraining:
         """
         config = self.config
         own = own_callbacks(config.callback)
-        if best and not config.folds and not (own or tracker):
-            return max(best.results, key=lambda result: result.seed == config.seed)
+        if best and not (own or tracker):
+            kept = max(best.results, key=lambda result: result.seed == config.seed)
+            if kept.head is not None:  # else it was of a fold, or fitted elsewhere
+                return kept
         callbacks = [ShowEpochs(self.progress), *epoch_logs(tracker, title), *own]
         return self.result_of(self._fit(self.trial(best.guide if best else None), callbacks, checkpoint))
 

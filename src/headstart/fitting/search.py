@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Round: TypeAlias = "tuple[LabelledSamples, LabelledSamples | None, LabelledSamples]"
 """Samples to train on, to choose by within a fit, and to judge on."""
+Tries: TypeAlias = "Callable[[Sequence[Candidate], FitConfig, Mapping[TapChoice, FitData], Progress], None]"
+"""Runs all trials of all candidates, and gives each its results."""
 ASKED_AT_ONCE = 8
 """Trials that optuna proposes before it hears of their outcome: they are trained side by side."""
 
@@ -125,9 +127,14 @@ def open_heads(config: FitConfig, kind: LabelKind) -> list[Head]:
 
 
 def search(
-    config: FitConfig, taps: Mapping[TapChoice, FitData], progress: Progress
+    config: FitConfig, taps: Mapping[TapChoice, FitData], progress: Progress, tries: Tries | None = None
 ) -> tuple[Candidate, list[Candidate], dict[str, Json]]:
     """Try what the configuration asks for on each choice of features, and choose by validation data alone.
+
+    Parameters
+    ----------
+    tries : callable, optional
+        Runs trials instead of `try_all`, elsewhere.
 
     Returns
     -------
@@ -142,6 +149,7 @@ def search(
     ConfigError
         There are no validation samples, there is nothing to search for, or every trial diverged.
     """
+    tries = tries or try_all
     swept = as_grid(config.sweep)
     grid = {name: values for name, values in swept.items() if name not in NAMES}
     heads, is_grid = heads_of(config), config.search == "grid"
@@ -162,9 +170,9 @@ def search(
     progress.begin("trials", n_trials)
     try:
         if is_grid:
-            _try_all(tried, config, taps, progress)
+            tries(tried, config, taps, progress)
         else:
-            tried = _ask_optuna(grid, kind, config, taps, progress)
+            tried = _ask_optuna(grid, kind, config, taps, progress, tries)
     finally:
         progress.end()
     best = max(tried, key=lambda candidate: candidate.score)
@@ -210,7 +218,7 @@ def _grid_of(head: str, kind: LabelKind, grid: Mapping[str, Sequence[Any]]) -> d
     return {name: values for name, values in grid.items() if name in known}
 
 
-def _try_all(
+def try_all(
     candidates: Sequence[Candidate],
     config: FitConfig,
     taps: Mapping[TapChoice, FitData],
@@ -349,6 +357,7 @@ def _ask_optuna(
     config: FitConfig,
     taps: Mapping[TapChoice, FitData],
     progress: Progress,
+    tries: Tries,
 ) -> list[Candidate]:
     """Let optuna propose parameters between the values of each name."""
     study = open_study(config.seed)
@@ -370,7 +379,7 @@ def _ask_optuna(
             )
             for trial in asked
         ]
-        _try_all(batch, config, taps, progress)
+        tries(batch, config, taps, progress)
         for trial, candidate in zip(asked, batch, strict=True):
             if candidate.has_failed:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -380,17 +389,23 @@ def _ask_optuna(
     return found
 
 
-def open_study(seed: int, n_unpruned: int | None = None) -> Any:
-    """A study of optuna that says nothing, and proposes the same for the same seed.
-
-    With ``n_unpruned`` it gives up trials that do worse than the median, but for so many that come first.
-    """
+def import_optuna() -> Any:
+    """Optuna, which is an extra."""
     try:
         import optuna
     except ImportError as error:
         raise ConfigError(
             "--search optuna needs optuna: pip install 'headstart[finetune]'; --search grid does without"
         ) from error
+    return optuna
+
+
+def open_study(seed: int, n_unpruned: int | None = None) -> Any:
+    """A study of optuna that says nothing, and proposes the same for the same seed.
+
+    With ``n_unpruned`` it gives up trials that do worse than the median, but for so many that come first.
+    """
+    optuna = import_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler, pruner = optuna.samplers.TPESampler(seed=seed), None
     if n_unpruned is not None:

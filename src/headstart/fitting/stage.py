@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING
 
 from headstart.cache.store import Cache
 from headstart.curves.ahead import leads_within
-from headstart.distillation.asked import check_asked
-from headstart.errors import ConfigError, DataError, HeadstartError
-from headstart.fitting.data import FitData, LabelReader, read_taps
+from headstart.errors import HeadstartError
+from headstart.fitting.data import LabelReader
 from headstart.fitting.grids import heads_of
 from headstart.fitting.head_training import ChosenHead, LabelJob, TrainedHead, train_heads
-from headstart.fitting.label_columns import check_several, is_all, label_columns
+from headstart.fitting.label_columns import check_several, label_columns
+from headstart.fitting.label_jobs import open_jobs
 from headstart.fitting.labels_report import make_joined
 from headstart.fitting.protocols import measure_curves
 from headstart.fitting.report import FitOutcome, make_record
-from headstart.fitting.search import open_heads, with_neighbours
 from headstart.fitting.trunk import TrainedTrunk, check_trunk, train_trunk
 from headstart.fitting.unlabelled import fit_unlabelled
 from headstart.fitting.zero_shot import HEAD as ZERO_SHOT
-from headstart.fitting.zero_shot import asked_for_names, with_names
-from headstart.heads import head_beside
 from headstart.progress import Silence
-from headstart.registry.labels import check_columns
 from headstart.registry.machine import MemoryWatch
 from headstart.tracking import tell_run, tracking
 
@@ -34,10 +30,8 @@ if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
     from headstart.contracts import Progress
-    from headstart.fitting.grids import TapChoice
     from headstart.registry.run import Run
     from headstart.tracking import Tracker
-    from headstart.types import Json
 
 
 def fit_head(
@@ -102,7 +96,7 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     if any(head.computes_in_torch for job in jobs for head in job.heads):
         import torch  # noqa: F401 - so that the time and memory of training are its own
     loaded, memory = perf_counter(), MemoryWatch()
-    trunk, chosen = None, [job.chosen() for job in jobs]
+    trunk, chosen = None, _chosen(config, jobs, progress)
     if config.shared_trunk and len(jobs) > 1:
         trainings = [one.training for one in chosen]
         together = reader.with_any_label([one.column for one in trainings])
@@ -125,6 +119,18 @@ def _fit(config: FitConfig, progress: Progress, tracker: Tracker | None, checkpo
     return make_joined(config, records, outcomes[0], timings, trunk)
 
 
+def _chosen(config: FitConfig, jobs: Sequence[LabelJob], progress: Progress) -> list[ChosenHead]:
+    """The head of each label with its parameters; trials are run here, or on the nodes of a cluster."""
+    if config.cluster is None:
+        return [job.chosen() for job in jobs]
+    from headstart.fitting.on_nodes import try_on
+    from headstart.ray_trials import open_trials
+
+    features = jobs[0].features
+    with open_trials(config.cluster, features, None, config.offline, progress) as nodes:
+        return [job.chosen(try_on(nodes, features)) for job in jobs]
+
+
 def heads_of_trunk(trunk: TrainedTrunk, chosen: Sequence[ChosenHead]) -> list[TrainedHead]:
     """The head of each label in a network for all; each took the time of the whole."""
     refitted = trunk.refitted.members_ if trunk.refitted else [None] * len(chosen)
@@ -132,78 +138,6 @@ def heads_of_trunk(trunk: TrainedTrunk, chosen: Sequence[ChosenHead]) -> list[Tr
         TrainedHead(one, result, trunk.seconds, again)
         for one, result, again in zip(chosen, trunk.results, refitted, strict=True)
     ]
-
-
-def _taught(
-    config: FitConfig, features: FeatureSet, taps: Mapping[TapChoice, FitData], progress: Progress
-) -> tuple[Mapping[TapChoice, FitData], dict[str, Json]]:
-    """What is fitted on with what a teacher says of it, and what a report says of that; as it is without a teacher."""
-    if config.teacher is None:
-        return taps, {}
-    from headstart.distillation.stage import ask_teacher  # which predicts, and few fits do
-
-    # Where validation samples are trained on in the end, or by turns, they have a teacher, too.
-    splits = ("train", "validation") if config.refit or config.folds else ("train",)
-    asked = [data.raw[split] for split in splits for data in taps.values()]
-    lessons = ask_teacher(config, features, asked, progress)
-    found = {tap: data.map(splits, lessons.of) for tap, data in taps.items()}
-    return found, {"distillation": dict(lessons.report)}
-
-
-def open_jobs(
-    config: FitConfig, columns: Sequence[str], reader: LabelReader, progress: Progress
-) -> list[LabelJob]:
-    """The work for each label, its samples read and every mistake in it found; features are read once for all."""
-    features = reader.features
-    check_columns([{"column": name, "classes": features.label_names[name]} for name in columns])
-    jobs, refused = list[LabelJob](), list[DataError]()
-    for column in columns:
-        try:
-            jobs.append(_open_job(config, column, reader, len(columns) > 1, progress))
-        except DataError as error:
-            if not is_all(features, config.label):
-                raise
-            refused.append(error)
-            progress.say(f"label {column!r} is left out: {error}")
-    if not jobs:
-        raise refused[0]
-    _check_features(jobs)
-    return jobs
-
-
-def _check_features(jobs: Sequence[LabelJob]) -> None:
-    """Refuse labels whose heads read other features than those of the first: one pass is for all of them."""
-    first, *others = jobs
-    for other in others:
-        if other.reads != first.reads:
-            raise ConfigError(
-                f"label {first.config.label!r} is learnt from {first.reads}, and {other.config.label!r} from "
-                f"{other.reads}; the heads of one run read the same: say --tap, or fit them one by one"
-            )
-
-
-def _open_job(
-    config: FitConfig, column: str, reader: LabelReader, is_one_of_several: bool, progress: Progress
-) -> LabelJob:
-    kind, own = reader.features.label_kinds[column], config.for_label(column)
-    if config.shared_trunk:  # whose parameters are chosen for all labels at once
-        own = own.model_copy(update={"sweep": {}})
-    if is_one_of_several and (head := head_beside(config.head, kind)) != config.head:
-        progress.say(f"label {column!r}: a {config.head} head is not for it, and it gets a {head} head")
-        own = own.model_copy(update={"head": head})
-    try:
-        own = asked_for_names(own, kind)
-        own = with_neighbours(own, kind)
-        heads = open_heads(own, kind)
-    except ConfigError as error:
-        if not is_one_of_several:
-            raise
-        raise ConfigError(f"label {column!r}: {error}") from error
-    check_asked(own, heads)
-    read = read_taps(own, column, reader, heads, progress)
-    taps, taught = _taught(own, reader.features, read, progress)
-    taps, named = with_names(own, reader.features, heads, taps, progress)
-    return LabelJob(own, reader.features, heads, taps, progress, {**taught, **named})
 
 
 def judged(trained: TrainedHead, load_seconds: float, memory: Mapping[str, int]) -> FitOutcome:

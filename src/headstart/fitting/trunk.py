@@ -244,7 +244,7 @@ def check_trunk(config: FitConfig, kinds: Mapping[str, LabelKind]) -> None:
     open_trunk(config.head, config.params, config.seed, list(kinds.values()))
     separate = {
         "folds": config.folds, "seeds": config.seeds > 1, "shots": config.shots, "curve": config.curve,
-        "search": config.search != "grid",
+        "search": config.search != "grid", "engine": config.cluster,
     }  # fmt: skip
     if asked := [name for name, value in separate.items() if value]:
         raise ConfigError(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from headstart.config import TuneConfig
+from headstart.config import TrialsConfig, TuneConfig
 from headstart.errors import ConfigError, DivergedError
 from headstart.fitting.grids import as_grid, combinations
-from headstart.fitting.search import open_study, search_report, suggest
+from headstart.fitting.search import import_optuna, open_study, search_report, suggest
 from headstart.training.loop import selection_score
 from headstart.tuning.phases import train
 from headstart.tuning.state import check_resumable
@@ -36,17 +36,46 @@ class _Pruned(Exception):
     """What was seen of a trial does not promise enough."""
 
 
+class Study:
+    """What optuna proposes within a grid, and is told; processes of a cluster may share one."""
+
+    def __init__(self, seed: int, grid: Mapping[str, list[Any]]) -> None:
+        self._study = open_study(seed, FIRST_TRIALS)
+        self._grid = grid
+        self._asked: dict[int, Any] = {}
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """Parameters of the next trial, which is called ``number`` from then on."""
+        asked = self._asked[number] = self._study.ask()
+        return {name: suggest(asked, name, values, name in WHOLE) for name, values in self._grid.items()}
+
+    def gives_up(self, number: int, value: float, epoch: int) -> bool:
+        """Whether a trial whose value after an epoch this is does not promise enough."""
+        self._asked[number].report(value, epoch)
+        return bool(self._asked[number].should_prune())
+
+    def tell(self, number: int, value: float | None, is_pruned: bool) -> None:
+        """What became of a trial; None if it gave no numbers."""
+        from optuna.trial import TrialState
+
+        if is_pruned or value is None:
+            self._study.tell(self._asked[number], state=TrialState.PRUNED if is_pruned else TrialState.FAIL)
+        else:
+            self._study.tell(self._asked[number], value)
+
+
 @dataclass
 class TuneTrial:
     """One training of a search, which it watches; its weights lie in ``state``.
 
-    What optuna asked for is told of each epoch, and ends where it does not promise enough.
+    A study is told of each epoch, and the training ends where it does not promise enough.
     """
 
+    number: int
     params: Mapping[str, Any]
     config: TuneConfig
     state: Path
-    asked: Any = None
+    study: Study | None = None
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     is_pruned: bool = False
@@ -79,10 +108,30 @@ class TuneTrial:
         if reached > self._reached:
             self._reached = reached
             self.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
-        if self.asked is not None:
-            self.asked.report(self.value, record["number"])
-            if self.asked.should_prune():
-                raise _Pruned
+        if self.study is not None and self.study.gives_up(self.number, self.value, record["number"]):
+            raise _Pruned
+
+    def run(self, features: FeatureSet, raw: Splits, progress: Progress) -> None:
+        """Train, and remember what came of it; what this very trial left before is taken up."""
+        try:
+            check_resumable(self.state, self.config)
+        except ConfigError:  # another search left it in this trial's place
+            shutil.rmtree(self.state)
+        try:
+            train(self.config, features, raw, progress, self.state, [self])
+        except _Pruned:
+            self.is_pruned = True
+        except DivergedError:
+            self.scores = {}
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+        return f"trial {self.number}: {said or 'diverged'}{' (given up)' if self.is_pruned else ''}"
+
+    @property
+    def title(self) -> str:
+        """Its number and parameters."""
+        return f"trial {self.number}: " + ", ".join(f"{name}={value}" for name, value in self.params.items())
 
     def to_json(self) -> dict[str, Json]:
         """A row of the table of a search."""
@@ -93,10 +142,40 @@ class TuneTrial:
         }  # fmt: skip
 
 
+Runner: TypeAlias = "Callable[[Iterable[TuneTrial]], Iterator[TuneTrial]]"
+"""Runs trials, each of which may be made only when it is asked for; yields them as they are done."""
+
+
+def run_here(features: FeatureSet, raw: Splits, progress: Progress) -> Runner:
+    """One after the other, in this process."""
+
+    def run(trials: Iterable[TuneTrial]) -> Iterator[TuneTrial]:
+        for trial in trials:
+            progress.say(trial.title)
+            trial.run(features, raw, progress)
+            yield trial
+
+    return run
+
+
 def search(
-    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
+    config: TuneConfig,
+    n_validation: int,
+    progress: Progress,
+    state: Path,
+    run: Runner,
+    serve: Callable[..., Any] = lambda made, *arguments: made(*arguments),
 ) -> tuple[TuneTrial, dict[str, Json]]:
     """Try what the configuration asks for, and choose by validation data.
+
+    Parameters
+    ----------
+    n_validation : int
+        Samples to choose by.
+    run : callable
+        See `Runner`.
+    serve : callable
+        Makes an object of a class that all who run trials share.
 
     Returns
     -------
@@ -105,25 +184,25 @@ def search(
     report : dict
         See `search_report`.
     """
-    if not len(raw["validation"]):
+    if not n_validation:
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
-    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "sweep", "search", "trials", "plots"}
+    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "plots"} - _OF_SEARCH
     if wrong := set(grid) - known:
         raise ConfigError(
             f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"
         )
-    study = open_study(config.seed, FIRST_TRIALS) if config.search == "optuna" else None
+    study = None
+    if config.search == "optuna":
+        import_optuna()  # here, where it can be said that it is not there
+        study = serve(Study, config.seed, grid)
     tried: list[TuneTrial] = []
-    for number, (params, asked) in enumerate(_proposals(config, grid, study), 1):
-        trial = TuneTrial(params, _with(config, params), state / f"trial-{number}", asked)
-        progress.say(f"trial {number}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
-        _run(trial, features, raw, progress)
+    for trial in run(_trials(config, grid, study, state)):
         if study is not None:
-            _tell(study, trial)
+            study.tell(trial.number, trial.value if trial.scores else None, trial.is_pruned)
         tried.append(trial)
-        said = ", ".join(f"{name} {value:.4f}" for name, value in trial.scores.items())
-        progress.say(f"trial {number}: {said or 'diverged'}{' (given up)' if trial.is_pruned else ''}")
+        progress.say(str(trial))
+    tried.sort(key=lambda trial: trial.number)
     whole = [trial for trial in tried if trial.scores and not trial.is_pruned]
     if not whole:
         raise ConfigError(f"all {len(tried)} trainings diverged; sweep over smaller learning rates")
@@ -132,40 +211,22 @@ def search(
     return best, search_report(best.to_json(), rows, None, selected_by, config.search)
 
 
+_OF_SEARCH = {"sweep", "search", "trials", *TrialsConfig.model_fields} - {"workers"}
+
+
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
-    values = config.model_dump(exclude={"sweep", "search", "trials"})
+    values = config.model_dump(exclude=_OF_SEARCH)
     return TuneConfig(**{**values, **{n: [v] if n in LISTS else v for n, v in params.items()}})
 
 
-def _proposals(
-    config: TuneConfig, grid: Mapping[str, list[Any]], study: Any
-) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Parameters, and what optuna asked for them by."""
-    if study is None:
-        yield from ((params, None) for params in combinations(grid))
-        return
-    for _ in range(config.trials):
-        asked = study.ask()
-        yield {name: suggest(asked, name, values, name in WHOLE) for name, values in grid.items()}, asked
-
-
-def _run(trial: TuneTrial, features: FeatureSet, raw: Splits, progress: Progress) -> None:
-    try:
-        check_resumable(trial.state, trial.config)
-    except ConfigError:  # another search left it in this trial's place; what this one left is taken up
-        shutil.rmtree(trial.state)
-    try:
-        train(trial.config, features, raw, progress, trial.state, [trial])
-    except _Pruned:
-        trial.is_pruned = True
-    except DivergedError:
-        trial.scores = {}
-
-
-def _tell(study: Any, trial: TuneTrial) -> None:
-    from optuna.trial import TrialState
-
-    if trial.is_pruned or not trial.scores:
-        study.tell(trial.asked, state=TrialState.PRUNED if trial.is_pruned else TrialState.FAIL)
-    else:
-        study.tell(trial.asked, trial.value)
+def _trials(
+    config: TuneConfig, grid: Mapping[str, list[Any]], study: Study | None, state: Path
+) -> Iterator[TuneTrial]:
+    """What is to be tried; optuna proposes by what it was told until then."""
+    proposals = (
+        ((number, study.ask(number)) for number in range(1, config.trials + 1))
+        if study is not None
+        else enumerate(combinations(grid), 1)
+    )
+    for number, params in proposals:
+        yield TuneTrial(number, params, _with(config, params), state / f"trial-{number}", study)

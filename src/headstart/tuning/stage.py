@@ -10,14 +10,10 @@ from headstart.cache.store import Cache
 from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.data.objects import HeldStream
 from headstart.distillation.asked import check_asked
-from headstart.distillation.features import show_features
-from headstart.distillation.stage import ask_teacher
 from headstart.errors import ConfigError
 from headstart.extraction.stage import IN_MEMORY, extract, set_name
-from headstart.fitting.data import check_train, read_for, read_splits
 from headstart.fitting.evaluation import calibrated, evaluate_splits, left_uncalibrated
 from headstart.fitting.report import FitOutcome
-from headstart.heads import head_class
 from headstart.network import forbid_network
 from headstart.options import did_you_mean
 from headstart.places import is_there
@@ -33,6 +29,8 @@ if TYPE_CHECKING:
     from headstart.contracts import Progress
     from headstart.fitting.data import Splits
     from headstart.registry.run import Run
+    from headstart.tuning.search import TuneTrial
+    from headstart.types import Json
 
 
 OF_DATA = ("max_length", "on_long", "image_size", "crop_pct", "prompt", "weights", *ColumnConfig.model_fields)
@@ -43,10 +41,10 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
 
     Checkpoints and the tuned weights lie in the folder ``state``; what an interrupted training left there is taken up.
     """
-    from headstart.tuning.draws import TuningDraws, drawn_of, tune_draws
+    from headstart.tuning.draws import tune_draws
+    from headstart.tuning.given import open_samples
     from headstart.tuning.phases import train
     from headstart.tuning.report import finish, tuned_record
-    from headstart.tuning.search import search
     from headstart.tuning.weights import keep_adapters
 
     check_options(config)
@@ -62,20 +60,11 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
             config = asked = config.model_copy(update={"set": features.name, "digest": features.digest})
             check_resumable(state, config)
         check_asked(config)
-        kind = features.label_kinds[features.label_column(config.label)]
-        keeps_unlabelled, choices = config.teacher is not None, [(config.tap, config.backbone)]
-        if _writes(config, kind):
-            read = read_splits(features, choices, config.label, True, keeps_unlabelled=keeps_unlabelled)
-        else:
-            head = head_class("linear", kind)
-            read = read_for(head, features, choices, config.label, keeps_unlabelled=keeps_unlabelled)
-        check_train(read["train"], features.name)
-        draws = TuningDraws.of(config, read)
-        whole, taught = _taught(config, features, read, progress)
-        raw = drawn_of(whole, draws.kept) if draws else whole
-        more |= taught
+        samples = open_samples(config, features, progress)
+        raw, draws = samples.raw, samples.draws
+        more |= samples.taught
         if config.sweep:
-            best, more["sweep"] = search(config, features, raw, progress, state)
+            best, more["sweep"] = _searched(config, features, raw, progress, state)
             config, work = best.config, best.state
         callbacks = [ShowEpochs(progress), *epoch_logs(tracker), *own]
         training = train(config, features, raw, progress, work, callbacks)
@@ -87,7 +76,7 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
         judged = splits if training.setup.judges_train else _without_train(splits)
         evaluation = evaluate_splits(predictor, judged, config.seed)
         evaluated = perf_counter()
-        curves = tune_draws(draws, config, features, whole, tuned, progress, state) if draws else None
+        curves = tune_draws(draws, config, features, samples.whole, tuned, progress, state) if draws else None
         more |= {**curves.report(), **draws.report()} if curves and draws else {}
         end = perf_counter()
         timings = {
@@ -106,19 +95,26 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     return run
 
 
-def _taught(
-    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress
-) -> tuple[Splits, dict[str, Any]]:
-    """Train samples with what a teacher says of them, and what a report says of that; as they are without one."""
-    train, report = raw["train"], dict[str, Any]()
-    if config.teacher is not None:
-        about = {"device": config.device, "offline": config.offline}
-        lessons = ask_teacher(config, features, [train], progress, about)
-        train, report = lessons.of(train), dict(lessons.report)
-    if config.teacher_features is not None:
-        train, shown = show_features(config, features, train, progress)
-        report["features"] = shown
-    return {**raw, "train": train}, {"distillation": report} if report else {}
+def _searched(
+    config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
+) -> tuple[TuneTrial, dict[str, Json]]:
+    """The best training of a sweep, whose trials are run here or on the nodes of a cluster."""
+    from headstart.tuning.search import run_here, search
+
+    n_validation = len(raw["validation"])
+    if config.cluster is None:
+        return search(config, n_validation, progress, state, run_here(features, raw, progress))
+    from headstart.ray_trials import open_trials
+    from headstart.tuning.on_nodes import run_on
+
+    if is_held(config.data):
+        raise ConfigError(
+            "--engine ray trains on other machines, and the data is in the memory of this program; write it to files "
+            "that they see"
+        )
+    with open_trials(config.cluster, features, state, config.offline, progress) as nodes:
+        run = run_on(nodes, config, features, progress)
+        return search(config, n_validation, progress, state, run, nodes.serve)
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -157,15 +153,6 @@ def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
     for counts in done.counts.values():
         progress.say(str(counts))
     return done.features
-
-
-def _writes(config: TuneConfig, kind: str) -> bool:
-    """Whether texts are to be written, so that samples may have several vectors each."""
-    is_written = open_task(kind).form == "texts"
-    if not is_written and (config.num_beams != 1 or config.max_new_tokens is not None):
-        option = "--num-beams" if config.num_beams != 1 else "--max-new-tokens"
-        raise ConfigError(f"{option} is for texts to write, and these labels are others; leave it out")
-    return is_written
 
 
 def _without_train(splits: Splits) -> Splits:

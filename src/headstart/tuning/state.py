@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.config import ON_CLUSTER
 from headstart.errors import ConfigError, StorageError
 from headstart.files import make_directory, read_json, write_json
 from headstart.registry.run import check_free
@@ -32,6 +33,8 @@ NO_LIKENESS = (
     "plots",
     "num_beams",
     "max_new_tokens",
+    "engine",
+    *ON_CLUSTER,
 )
 """What may differ when a training is taken up."""
 
