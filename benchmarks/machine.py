@@ -62,3 +62,21 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def apart() -> tuple[set[int], set[int]]:
+    """Two sets of cores: for what is measured, and for a server that would lie on another machine.
+
+    Where there is one core, or the system pins nothing, they are the same.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return set(), set()
+    cores = sorted(os.sched_getaffinity(0))
+    half = max(len(cores) // 2, 1)
+    return set(cores[:half]), set(cores[half:] or cores)
+
+
+def pin(cores: set[int]) -> None:
+    """Keep this process, and those that it starts from now on, on some cores."""
+    if cores:
+        os.sched_setaffinity(0, cores)

@@ -13,7 +13,6 @@ from ..made_sets import clouds, make_set
 from .conftest import Result
 
 Runner = Callable[..., Result]
-pytest.importorskip("cleanlab")
 
 
 @pytest.fixture

@@ -306,7 +306,6 @@ def test_samples_in_memory_are_corrected_by_what_they_are(headstart: Runner) -> 
 
 
 def test_an_audit_of_the_corrected_set(headstart: Runner, wrong: FeatureSet) -> None:
-    pytest.importorskip("cleanlab")
     write(Path("a.csv"), [decided(wrong, n, truth(n), action="drop") for n in (1, 2)])
     done = headstart("audit", "t", "--checks", "labels", "--corrections", "a.csv", "--json")
     assert done.code == 0, done.err

@@ -107,7 +107,6 @@ def test_from_a_file_to_entities(headstart: Callable[..., Result], conll: Path, 
 
 
 def test_wrong_tags_are_found(headstart: Callable[..., Result], conll: Path, tiny_bert: Path) -> None:
-    pytest.importorskip("cleanlab")
     path = conll / "train.conll"
     lines = path.read_text("utf-8").split("\n")
     wrong = [place for place, line in enumerate(lines) if line.endswith("B-loc")][::8]

@@ -62,6 +62,13 @@ def made(cache_root: Path) -> FeatureSet:
     return make_set(cache_root, X, {"kind": classes(y)})
 
 
+@pytest.mark.parametrize("options", [{"params": {"k": 500}}, {"sweep": {"k": [1, 500]}}])
+@pytest.mark.parametrize("head", ["knn", "propagate"])
+def test_more_neighbours_than_samples_are_said(made: FeatureSet, head: str, options: dict[str, Any]) -> None:
+    fit(made, head, said := Said(), **options)
+    assert "k=500, and there are 180 train samples: all of them are asked" in said.lines
+
+
 class TestSweeps:
     """Choosing parameters on validation data."""
 

@@ -300,6 +300,8 @@ def test_labels_that_say_nothing_are_not_taken_for_names(cache_root: Path) -> No
         class_names(None, ["cat", "CAT"], "kind")
     with pytest.raises(ConfigError, match=r"there is no file nowhere\.txt"):
         class_names("nowhere.txt", ["cat", "dog"], "kind")
+    with pytest.raises(ConfigError, match="--class-names names one class, and all samples would be of it"):
+        class_names(["cat"], [], "kind")
 
 
 def test_a_table_of_names_needs_its_column_and_may_describe_them(tmp_path: Path, photos: Any) -> None:

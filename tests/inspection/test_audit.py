@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from headstart.cache.sets import FeatureSet
-from headstart.errors import ConfigError, DataError, MissingDependencyError
+from headstart.errors import ConfigError, DataError
 from headstart.heads import approximate
 from headstart.inspection.audit import _shared_groups, audit
 from headstart.inspection.audit_result import (
@@ -49,7 +48,6 @@ def planted(cache_root: Path) -> FeatureSet:
 
 
 def test_what_was_planted_is_found(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     features = planted(cache_root)
     tables = {name: table.to_pylist() for name, table in audit_tables(run(features)).items()}
     errors = {row["id"]: row for row in tables["label_errors"]}
@@ -67,7 +65,6 @@ def test_what_was_planted_is_found(cache_root: Path) -> None:
 
 
 def test_the_figures_count_what_the_tables_hold(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     found = run(planted(cache_root))
     report, tables = audit_report(found), audit_tables(found)
     assert report["labels"]["n"] == tables["label_errors"].num_rows
@@ -119,7 +116,6 @@ def test_a_set_without_labels_is_audited_all_the_same(cache_root: Path) -> None:
 
 
 def test_samples_without_a_label_are_in_no_table_of_labels(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(N, apart=8)
     labels: list[str | None] = [f"class {c}" for c in y]
     labels[4] = None
@@ -130,7 +126,6 @@ def test_samples_without_a_label_are_in_no_table_of_labels(cache_root: Path) -> 
 
 
 def test_several_labels_and_numbers(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     rng = np.random.default_rng(0)
     Y = rng.random((N, 2)) < 0.5
     X = np.hstack([Y * 9.0, np.zeros((N, 4))]) + rng.normal(size=(N, 6))
@@ -148,17 +143,6 @@ def test_several_labels_and_numbers(cache_root: Path) -> None:
     found = run(features, label="price")
     assert [row["id"] for row in audit_tables(found)["label_errors"].to_pylist()] == ["s12"]
     assert audit_report(found)["leaks"]["metric"] == "r2"
-
-
-def test_without_cleanlab_the_error_names_the_extra_and_other_checks_go_on(
-    cache_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
-    monkeypatch.delitem(sys.modules, "cleanlab.filter", raising=False)
-    features = planted(cache_root)
-    with pytest.raises(MissingDependencyError, match=r"headstart\[audit\]"):
-        run(features)
-    assert run(features, checks=WITHOUT_LABELS).duplicates is not None
 
 
 def test_wrong_options_are_refused(cache_root: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
-import pytest
 
 from headstart.inspection.label_errors import find_label_errors, out_of_sample, out_of_sample_several
 
@@ -13,7 +10,6 @@ from ..made_sets import clouds
 
 
 def test_wrong_classes_are_found_with_the_right_ones_suggested() -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(400, n_classes=4, apart=8)
     wrong = np.arange(0, 400, 21)
     given = y.copy()
@@ -27,20 +23,17 @@ def test_wrong_classes_are_found_with_the_right_ones_suggested() -> None:
 
 
 def test_right_labels_are_left_alone() -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(300, apart=12)
     assert len(find_label_errors(X, y, "single")) == 0
 
 
 def test_the_only_wrong_label_of_a_clean_set_is_found() -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(300, apart=14)
     y[61] = (y[61] + 1) % 3
     assert find_label_errors(X, y, "single").row.tolist() == [61]
 
 
 def test_classes_that_do_not_occur_are_never_suggested() -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(300, apart=8)
     given = y * 2 + 5  # 5, 7 and 9
     given[:4] = 5 + 2 * ((y[:4] + 1) % 3)
@@ -51,7 +44,6 @@ def test_classes_that_do_not_occur_are_never_suggested() -> None:
 
 
 def test_missing_and_needless_labels_of_several_are_found() -> None:
-    pytest.importorskip("cleanlab")
     rng = np.random.default_rng(0)
     Y = (rng.random((400, 3)) < 0.4).astype(np.int8)
     X = np.hstack([Y * 8.0, np.zeros((400, 5))]) + rng.normal(size=(400, 8))
@@ -63,8 +55,7 @@ def test_missing_and_needless_labels_of_several_are_found() -> None:
     assert np.array_equal(found.suggested[found.row < 12], Y[found.row[found.row < 12]])
 
 
-def test_numbers_far_off_are_found_without_cleanlab(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
+def test_numbers_far_off_are_found() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 5))
     y = X @ np.arange(1.0, 6) + 0.1 * rng.normal(size=300)
@@ -97,8 +88,6 @@ def test_probabilities_mean_what_they_say() -> None:
 
 
 def test_a_label_that_all_samples_have_is_not_judged_and_the_others_are() -> None:
-    """cleanlab refuses a label without samples that lack it."""
-    pytest.importorskip("cleanlab")
     X, y = clouds(120, apart=8)
     Y = np.stack([np.ones(120), y == 0, y == 1, np.zeros(120)], axis=1).astype(np.int8)
     Y[7, 1:3] = [1, 0] if y[7] == 1 else [0, 1]

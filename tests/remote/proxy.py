@@ -15,12 +15,15 @@ from urllib.parse import urlsplit
 class Proxy(ThreadingHTTPServer):
     """Passes requests on; ``seen`` are their methods and paths with queries, in order, and ``most_at_once`` how many
     were under way together.
+
+    One that ``keeps`` answers a request to read again itself: a test server is slower than those of a cloud.
     """
 
     daemon_threads = True
 
-    def __init__(self, target: str, seconds: float = 0.0) -> None:
+    def __init__(self, target: str, seconds: float = 0.0, keeps: bool = False) -> None:
         self.target = urlsplit(target).netloc
+        self.kept: dict[Any, Any] | None = {} if keeps else None
         self.seconds = seconds
         self.refuses: int | None = None
         """The status of every answer, if the server is not asked."""
@@ -66,20 +69,32 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        kept, which = self.server.kept, (self.path, self.headers.get("Range"))
+        if kept is None or self.command != "GET":
+            answer = self._asked()
+        elif which not in kept:
+            answer = kept[which] = self._asked()
+        else:
+            answer = kept[which]
+        status, headers, content = answer
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _asked(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """What the server answers: status, headers, content."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connection = http.client.HTTPConnection(self.server.target, timeout=60)
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         content = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
-                self.send_header(name, value)
+        own = ("transfer-encoding", "connection", "date", "server", "content-length")
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in own]
         length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-        self.send_header("Content-Length", length or "0")
-        self.end_headers()
-        self.wfile.write(content)
         connection.close()
+        return answer.status, [*headers, ("Content-Length", length or "0")], content
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # whatever the method
@@ -91,9 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def proxy(target: str, seconds: float = 0.0) -> Iterator[Proxy]:
+def proxy(target: str, seconds: float = 0.0, keeps: bool = False) -> Iterator[Proxy]:
     """A proxy before a server, for a while."""
-    server = Proxy(target, seconds)
+    server = Proxy(target, seconds, keeps)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -72,7 +72,6 @@ def test_methods_that_are_unknown_or_not_installed_are_refused(text_set: hs.Feat
 
 
 def test_an_audit_gives_queues_with_twins_and_suggestions(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(120, apart=9)
     names = [f"c{c}" for c in y]
     names[17] = "c0" if names[17] != "c0" else "c1"
@@ -89,15 +88,6 @@ def test_an_audit_gives_queues_with_twins_and_suggestions(cache_root: Path) -> N
     leaks = queue_of(page, "leaks")
     assert [ids[decoded(leaks[end])[0]] for end in ("rows", "other")] == ["s9", "s0"]
     assert ids[decoded(queue_of(page, "outliers")["rows"])[0]] == "s50"
-
-
-def test_without_cleanlab_wrong_labels_are_left_out_and_the_page_says_how_to_get_it(
-    text_set: hs.FeatureSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cleanlab.filter", None)
-    page = data_of(text_set)
-    assert {queue["name"] for queue in page["queues"]} == {"duplicates", "leaks", "outliers"}
-    assert any("pip install 'headstart[audit]'" in note for note in page["notes"])
 
 
 def test_large_sets_are_not_audited_unasked_but_copies_are_shown(
@@ -312,7 +302,6 @@ def test_states_of_a_set_are_told_apart(cache_root: Path) -> None:
 
 
 def test_what_was_kept_before_is_marked_and_comes_last_in_its_queue(cache_root: Path) -> None:
-    pytest.importorskip("cleanlab")
     X, y = clouds(120, apart=9)
     names = [f"c{c}" for c in y]
     for row in (17, 40):

@@ -62,6 +62,12 @@ def test_vectors_find_what_brute_force_finds(made: FeatureSet, X: np.ndarray) ->
     assert single.ids == found.of(1).ids
 
 
+def test_no_cosine_is_above_one(made: FeatureSet, X: np.ndarray) -> None:
+    scores = [one.scores[0] for one in (made.search(3.3 * row.astype(np.float64), k=1) for row in X[:40])]
+    assert max(scores) <= 1
+    np.testing.assert_allclose(scores, 1, atol=1e-6)
+
+
 def test_products_are_compared_where_they_are_asked_for(made: FeatureSet, X: np.ndarray) -> None:
     query = np.random.default_rng(2).normal(size=WIDTH)
     products = X.astype(np.float64) @ query
@@ -104,8 +110,11 @@ def test_answers_are_rows_with_all_that_is_known(made: FeatureSet) -> None:
     assert [one.id for one in found[:1]] == found.ids[:1]
 
 
-def test_a_query_of_zeros_is_equally_far_from_all(made: FeatureSet) -> None:
-    found = made.search(np.zeros(WIDTH), k=3)
+def test_a_query_of_zeros_is_equally_far_from_all(
+    made: FeatureSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = hs.search(made, np.zeros(WIDTH), k=3, quiet=False)
+    assert "the vector of 'vector 0' is all zeros: no sample is nearer" in capsys.readouterr().err
     assert found.ids == ["s0", "s1", "s10"]
     assert found.scores == [0, 0, 0]
 

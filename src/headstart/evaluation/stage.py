@@ -80,6 +80,13 @@ def evaluate(run: Run, config: EvaluateConfig, progress: Progress) -> RunEvaluat
     return _joined(run, parts, inputs, start)
 
 
+def answers_on(run: Run, config: EvaluateConfig, progress: Progress) -> pa.Table:
+    """What a run says of labelled samples, and their labels, as `evaluate` writes them; no figure is computed."""
+    inputs = read_inputs(run, _open(run, config, progress), config, progress)
+    samples, _ = _labelled(run, inputs, config, progress)
+    return _answers(run, samples, _said(run, samples, config))
+
+
 def _say_seen(data: Mapping[str, Json], progress: Progress) -> None:
     """Warn of samples that the run was fitted on."""
     if data["n_seen"]:
@@ -137,17 +144,8 @@ def _judged(
     run: Run, samples: LabelledSamples, config: EvaluateConfig, data: Mapping[str, Json], start: float
 ) -> RunEvaluation:
     """The figures and predictions of samples whose features the head takes as they are."""
-    task = open_task(run.task)
-    predictor = run.predictor.writing(num_beams=config.num_beams, max_new_tokens=config.max_new_tokens)
-    outputs, classes = _widened(run, predictor.outputs(samples.X), samples.names)
-    said = Predictions(samples.targets, outputs, classes, samples.names, samples.table, samples.groups)
+    task, said = open_task(run.task), _said(run, samples, config)
     metrics = task.report(said, RESAMPLES, config.seed)
-    table = samples.table.select(["id", "key"])
-    table = table.append_column("split", strings([SPLIT] * len(samples)))
-    table = table.append_column("label", task.decode(samples.y, samples.names))
-    if samples.is_grouped and GROUP in samples.table.column_names:
-        table = table.append_column(GROUP, samples.table.column(GROUP))
-    columns = task.columns(outputs, classes, samples.names)
     report = {
         "format": FORMAT,
         "name": config.name or name_of(config.data),
@@ -161,7 +159,24 @@ def _judged(
         "provenance": _provenance(run),
     }
     plots = {} if config.plots == "none" else task.plots(said, metrics, SPLIT, samples.column)
-    return RunEvaluation(report, with_columns(table, columns), plots=plots)
+    return RunEvaluation(report, _answers(run, samples, said), plots=plots)
+
+
+def _said(run: Run, samples: LabelledSamples, config: EvaluateConfig) -> Predictions:
+    predictor = run.predictor.writing(num_beams=config.num_beams, max_new_tokens=config.max_new_tokens)
+    outputs, classes = _widened(run, predictor.outputs(samples.X), samples.names)
+    return Predictions(samples.targets, outputs, classes, samples.names, samples.table, samples.groups)
+
+
+def _answers(run: Run, samples: LabelledSamples, said: Predictions) -> pa.Table:
+    """A row a sample, with its label and what the run says of it."""
+    task = open_task(run.task)
+    table = samples.table.select(["id", "key"])
+    table = table.append_column("split", strings([SPLIT] * len(samples)))
+    table = table.append_column("label", task.decode(samples.y, samples.names))
+    if samples.is_grouped and GROUP in samples.table.column_names:
+        table = table.append_column(GROUP, samples.table.column(GROUP))
+    return with_columns(table, task.columns(said.outputs, said.classes, said.names))
 
 
 def place_of(run: Run, config: EvaluateConfig, out: str | os.PathLike[str] | None) -> Path | None:

@@ -15,7 +15,7 @@ from headstart.config import EvaluateConfig
 from headstart.corrections.apply import correct
 from headstart.corrections.table import rows_of, without
 from headstart.errors import DataError, HeadstartError
-from headstart.evaluation.stage import evaluate
+from headstart.evaluation.stage import answers_on
 from headstart.groups import groups_in
 from headstart.metrics.paired import Paired
 from headstart.metrics.resampling import RESAMPLES
@@ -233,7 +233,7 @@ def _judged_elsewhere(run: Run, other: Run, split: str, config: FitConfig) -> pa
     column = str(run.labels["column"])
     about: dict[str, Any] = {"name": split, "split": split, "plots": "none", "seed": config.seed}
     asked = EvaluateConfig(data=state, cache=config.cache, label_column=[column], **about)
-    return evaluate(run, asked, Silence()).predictions
+    return answers_on(run, asked, Silence())
 
 
 def _compared(tables: Mapping[str, pa.Table], kind: str, seed: int) -> dict[str, Json]:

@@ -86,6 +86,8 @@ def class_names(given: str | Sequence[str] | None, labels: Sequence[str], column
     found = _read(given)
     _checked(found)
     if not labels:
+        if len(found) < 2:
+            raise ConfigError(f"{where} names one class, and all samples would be of it; name at least two")
         return ClassNames(tuple(replace(one, label=one.label or one.name) for one in found), where)
     matched, how = _matched(found, labels, column, where)
     return ClassNames(tuple(matched), f"{where}, {how}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headstart.distillation.asked import check_asked
 from headstart.errors import ConfigError, DataError
 from headstart.fitting.data import FitData, LabelReader, read_taps
+from headstart.fitting.grids import as_grid
 from headstart.fitting.head_training import LabelJob
 from headstart.fitting.label_columns import is_all
 from headstart.fitting.search import open_heads, with_neighbours
@@ -18,7 +19,7 @@ from headstart.registry.labels import check_columns
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
     from headstart.config import FitConfig
-    from headstart.contracts import Progress
+    from headstart.contracts import Head, Progress
     from headstart.fitting.grids import TapChoice
     from headstart.types import Json
 
@@ -76,6 +77,7 @@ def open_job(
     check_asked(own, heads)
     read = read_taps(own, column, reader, heads, progress)
     taps, taught = _taught(own, reader.features, read, progress)
+    _say_neighbours(own, heads, next(iter(taps.values())), progress)
     taps, named = with_names(own, reader.features, heads, taps, progress)
     return LabelJob(own, reader.features, heads, taps, progress, {**taught, **named})
 
@@ -94,3 +96,16 @@ def _taught(
     lessons = ask_teacher(config, features, asked, progress)
     found = {tap: data.map(splits, lessons.of) for tap, data in taps.items()}
     return found, {"distillation": dict(lessons.report)}
+
+
+def _say_neighbours(config: FitConfig, heads: Sequence[Head], data: FitData, progress: Progress) -> None:
+    """Where a head is to ask more neighbours than there are samples."""
+    train = data.splits["train"]
+    given = as_grid({"k": config.sweep.get("k", config.params.get("k", 1))})["k"]
+    most = max((k for k in given if isinstance(k, int | float)), default=1)
+    for head in heads:
+        unlabelled = train.unlabelled if head.takes_unlabelled else None
+        n = len(train) + (0 if unlabelled is None else len(unlabelled))
+        if "k" in head.get_params() and most > n:
+            progress.say(f"k={most:g}, and there are {n:,} train samples: all of them are asked")
+            return

@@ -30,7 +30,7 @@ from headstart.inspection.distances import (
     pairs_above,
     robust_z,
 )
-from headstart.inspection.label_errors import LabelErrors, find_label_errors, require_cleanlab
+from headstart.inspection.label_errors import LabelErrors, find_label_errors
 from headstart.inspection.words import WordSamples, words_of
 from headstart.keys import ranks
 from headstart.samples import ChosenRows
@@ -58,8 +58,6 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
 
     Raises
     ------
-    MissingDependencyError
-        Wrong labels are looked for, and cleanlab is not installed.
     DataError
         The set has fewer than two samples with this feature.
     """
@@ -68,8 +66,6 @@ def audit(config: AuditConfig, progress: Progress, judges_leaks: bool = True) ->
         features = correct(features, config.corrections, progress).after
     checks: Sequence[str] = config.checks or CHECKS
     column = _label_column(features, config, progress)
-    if "labels" in checks and column and open_task(features.label_kinds[column]).has_names:
-        require_cleanlab()
     samples: MappedFeatures | WordSamples
     if column and open_task(features.label_kinds[column]).form == "tags":
         checks = _of_words(config)

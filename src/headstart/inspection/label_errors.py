@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import MissingDependencyError
 from headstart.heads.ridge_path import Design, leave_one_out
 from headstart.heads.rows import in_blocks
+from headstart.inspection.confident_learning import wrong_indicators, wrong_labels
 from headstart.inspection.distances import robust_z
+from headstart.metrics.calibration import likeliest_factor, probabilities_at
 from headstart.tasks import open_task
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 FAR_OFF = 6.0
 """Deviations that a number may be off what the others predict; of a normal error 2 in 10^9 are."""
 
+LOG_SHARPNESS = -2.0, 6.0
+"""Between which the factor lies that makes probabilities of what a regression on indicators predicts."""
 CERTAIN = 0.95
 """A probability of another class from which a label is named whatever confident learning says: that compares it
 with the mean of the class, and misses the only wrong label where all others are all but certain."""
@@ -43,19 +46,6 @@ class LabelErrors:
         return len(self.row)
 
 
-def require_cleanlab() -> None:
-    """Check that cleanlab is there, before any work is done.
-
-    Raises
-    ------
-    MissingDependencyError
-    """
-    try:
-        import cleanlab.filter  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("cleanlab", "finding label errors", "audit") from error
-
-
 def find_label_errors(
     X: Rows, y: NDArray[Any], kind: LabelKind, rank: NDArray[np.int64] | None = None
 ) -> LabelErrors:
@@ -63,17 +53,11 @@ def find_label_errors(
 
     Labels are classes (N,) in [0, C), indicators (N, L) or numbers (N,). Samples whose labels are equally likely are
     ordered by rank, or without it by their rows.
-
-    Raises
-    ------
-    MissingDependencyError
-        cleanlab is not installed; regression does not need it.
     """
     rank = np.arange(len(y)) if rank is None else rank
     task = open_task(kind)
     if task.form == "numbers":
         return _far_off(y.astype(np.float64), _left_out(X, task.indicators(y, 0))[:, 0], rank)
-    require_cleanlab()
     if task.form == "labels":
         return _of_several(y, out_of_sample_several(X, y), rank)
     classes, codes = np.unique(y, return_inverse=True)
@@ -88,17 +72,8 @@ def out_of_sample(X: Rows, y: NDArray[Any]) -> NDArray[np.float64]:
     Leave-one-out ridge regression on the indicators of the classes, and a softmax whose one temperature
     makes the given labels most likely.
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
     scores = _left_out(X, np.eye(int(y.max()) + 1)[y])
-
-    def surprise(log_sharpness: float) -> float:
-        return -float(log_softmax(np.exp(log_sharpness) * scores, axis=1)[np.arange(len(y)), y].mean())
-
-    sharpness = np.exp(minimize_scalar(surprise, bounds=(-2, 6), method="bounded").x)
-    probabilities: NDArray[np.float64] = np.exp(log_softmax(sharpness * scores, axis=1))
-    return probabilities
+    return probabilities_at(scores, 1 / likeliest_factor(scores, y, LOG_SHARPNESS))
 
 
 def out_of_sample_several(X: Rows, Y: NDArray[Any]) -> NDArray[np.float64]:
@@ -136,10 +111,7 @@ def _of_classes(
     classes: NDArray[Any],
     rank: NDArray[np.int64],
 ) -> LabelErrors:
-    from cleanlab.filter import find_label_issues
-
-    # One process: cleanlab would fork, and a fork of a process with threads may hang.
-    found = find_label_issues(codes, probabilities, n_jobs=1)
+    found = wrong_labels(codes, probabilities)
     likeliest = probabilities.argmax(axis=1)
     found |= (likeliest != codes) & (probabilities.max(axis=1) >= CERTAIN)
     rows = np.flatnonzero(found)
@@ -149,14 +121,7 @@ def _of_classes(
 
 
 def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64], rank: NDArray[np.int64]) -> LabelErrors:
-    from cleanlab.multilabel_classification.filter import find_label_issues
-
-    # A label that all samples have, or none, cannot be judged, and cleanlab refuses it.
-    varying = np.flatnonzero((Y > 0).any(axis=0) & (Y <= 0).any(axis=0))
-    if not len(varying):
-        return LabelErrors(np.empty(0, np.int64), np.empty((0, Y.shape[1]), np.int8), np.empty(0))
-    labels = [np.flatnonzero(row > 0).tolist() for row in Y[:, varying]]
-    rows = np.flatnonzero(find_label_issues(labels, probabilities[:, varying], n_jobs=1))
+    rows = np.flatnonzero(wrong_indicators(Y > 0, probabilities))
     fits = np.where(Y[rows] > 0, probabilities[rows], 1 - probabilities[rows]).min(axis=1)
     order = np.lexsort((rank[rows], fits))
     return LabelErrors(rows[order], (probabilities[rows] > 0.5).astype(np.int8)[order], fits[order])

@@ -116,12 +116,19 @@ def _fit(logits: NDArray[Any], codes: NDArray[Any]) -> tuple[float, str | None]:
     return float(np.exp(found)), None
 
 
-def _least(slopes: Callable[[float], tuple[float, float]]) -> float:
+def likeliest_factor(logits: Floats, codes: NDArray[Any], log_bounds: tuple[float, float]) -> float:
+    """The factor of logits (N, C) at which the classes (N,) are likeliest, between bounds of its logarithm."""
+    return float(np.exp(_least(lambda log_b: _softmax_slope(logits, codes, np.exp(log_b)), log_bounds)))
+
+
+def _least(
+    slopes: Callable[[float], tuple[float, float]], log_bounds: tuple[float, float] = LOG_BOUNDS
+) -> float:
     """The logarithm of the factor at which a convex loss is least, by Newton's steps within a shrinking bracket.
 
     ``slopes`` gives its first and second derivative by the factor. Importing scipy.optimize takes longer than this.
     """
-    low, high = LOG_BOUNDS
+    low, high = log_bounds
     at = 0.0
     for _ in range(MOST_STEPS):
         slope, curvature = slopes(at)

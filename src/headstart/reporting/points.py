@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FEWEST = 4
 MOST_FITTED = 20_000
 """Samples that principal components are fitted on; all are projected."""
+WIDE = 2048
+"""Rows and columns from which principal axes are searched at random, which takes a fraction of the time."""
 MOST_EMBEDDED = 10_000
 """Samples that t-SNE or UMAP is given: a minute or two."""
 
@@ -84,19 +86,43 @@ def points_of(
 
 def _projected(X: ChosenRows, seed: int, progress: Progress) -> tuple[NDArray[np.float32], list[float]]:
     """Rows (N, D) on the two axes of the largest variance of a draw, (N, 2), and the share of the variance of each."""
-    from sklearn.decomposition import PCA
-
-    n, width = X.shape
+    n = X.shape[0]
     drawn = np.arange(n)
     if n > MOST_FITTED:
         drawn = np.sort(np.random.default_rng(seed).permutation(n)[:MOST_FITTED])
-    rows = np.asarray(X[drawn], dtype=np.float32)
-    solver = "full" if min(rows.shape) < 500 else "randomized"
-    fitted: Any = PCA(min(2, width), svd_solver=solver, random_state=0).fit(rows)
+    mean, axes, shares = _axes(np.asarray(X[drawn], dtype=np.float32))
     found = np.zeros((n, 2), dtype=np.float32)
     with shown(progress, "projecting", n):
         for place, block in in_blocks(X):
-            found[place, : min(2, width)] = fitted.transform(np.asarray(block, dtype=np.float32))
+            found[place, : len(axes)] = (np.asarray(block, dtype=np.float32) - mean) @ axes.T
             progress.advance(len(block))
-    shares = [*np.nan_to_num(fitted.explained_variance_ratio_).tolist(), 0.0]
-    return found, shares[:2]
+    return found, [*shares, 0.0][:2]
+
+
+def _axes(
+    rows: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[float]]:
+    """The mean of rows (N, D), their one or two principal axes (2, D), and the share of the variance of each.
+
+    Importing scikit-learn takes longer than this, up to a width at which its randomised search is the faster one.
+    """
+    n, width = rows.shape
+    k = min(2, width)
+    if min(n, width) > WIDE:
+        from sklearn.decomposition import PCA
+
+        fitted: Any = PCA(k, svd_solver="randomized", random_state=0).fit(rows)
+        return fitted.mean_, fitted.components_, np.nan_to_num(fitted.explained_variance_ratio_).tolist()
+    from scipy.linalg import eigh
+
+    mean = rows.mean(axis=0, dtype=np.float64)
+    centred = rows - mean
+    products = centred.T @ centred if width <= n else centred @ centred.T
+    top = [max(len(products) - k, 0), len(products) - 1]
+    values, vectors = (each[..., ::-1] for each in eigh(products, subset_by_index=top))
+    axes = (vectors if width <= n else centred.T @ vectors).T
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    axes = axes / np.where(lengths > 0, lengths, 1)
+    axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1) < 0, -1, 1)
+    shares = values.clip(min=0) / max(np.trace(products), np.finfo(float).tiny)
+    return mean.astype(np.float32), axes.astype(np.float32), shares.tolist()

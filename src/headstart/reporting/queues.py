@@ -11,10 +11,9 @@ import numpy as np
 from headstart.arrow import codes_by_name, keys_from_arrow, positions_in
 from headstart.backbones.pooling import display_tap
 from headstart.corrections.texts import label_texts
-from headstart.errors import HeadstartError, MissingDependencyError
+from headstart.errors import HeadstartError
 from headstart.inspection.audit import audit
 from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig
-from headstart.inspection.label_errors import require_cleanlab
 from headstart.inspection.words import WordSamples
 from headstart.keys import copies_among
 from headstart.reporting.arrays import encoded_numbers, encoded_rows
@@ -154,7 +153,7 @@ def audited(
     if vectors is None and not is_words:
         return copies_in(features), None
     try:
-        found = audit(_audit_config(features, label, vectors, is_words, notes), progress, judges_leaks=False)
+        found = audit(_audit_config(features, label, vectors, is_words), progress, judges_leaks=False)
     except (HeadstartError, OSError) as error:
         notes.append(f"the set could not be audited ({type(error).__name__}); headstart audit says why")
         return copies_in(features), None
@@ -162,24 +161,15 @@ def audited(
 
 
 def _audit_config(
-    features: FeatureSet, label: PageLabel | None, vectors: Vectors | None, is_words: bool, notes: list[str]
+    features: FeatureSet, label: PageLabel | None, vectors: Vectors | None, is_words: bool
 ) -> AuditConfig:
     checks = ["labels"] if is_words else list(CHECKS)
-    if label is None or (label.task.has_names and not _has_cleanlab(notes)):
+    if label is None:
         checks.remove("labels")
     where: dict[str, Any] = {"set": features.name, "cache": str(features.cache), "digest": features.digest}
     if vectors is not None and not is_words:
         where |= {"tap": display_tap(vectors.feature.tap), "backbone": vectors.feature.backbone}
     return AuditConfig(**where, label=None if label is None else label.column, checks=checks)
-
-
-def _has_cleanlab(notes: list[str]) -> bool:
-    try:
-        require_cleanlab()
-    except MissingDependencyError as error:
-        notes.append(f"wrong labels were not looked for: {error}")
-        return False
-    return True
 
 
 def _queues(found: Audit, features: FeatureSet, vectors: Vectors | None) -> list[Queue]:

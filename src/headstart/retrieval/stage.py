@@ -108,6 +108,10 @@ def _say(among: HeldSamples, queries: Queries, options: SearchOptions, progress:
         f"{'product' if options.score == 'dot' else 'cosine'} of {ref.backbone} at {display_tap(ref.tap)}"
     )
     n_others = len(among) - (1 if (queries.own >= 0).any() else 0)
+    if options.score != "dot" and (zero := np.flatnonzero(~np.any(queries.X, axis=1))).size:
+        progress.say(
+            f"the vector of {queries.names[zero[0]]!r} is all zeros: no sample is nearer to it than another"
+        )
     if options.k > n_others:
         progress.say(f"there are {n_others:,} samples to find, fewer than k ({options.k:,}): all are shown")
 
@@ -128,6 +132,10 @@ def _nearest(queries: Queries, among: HeldSamples, options: SearchOptions) -> Ne
         rank=IdOrder(among, stored.order),
         by="product" if options.score == "dot" else "cosine",
     )
+    if options.score != "dot":
+        np.clip(
+            found.cosine, -1, 1, out=found.cosine, where=found.row >= 0
+        )  # -inf where there are fewer than k
     found.row[...] = np.where(found.row >= 0, stored.order[found.row], -1)
     return found
 
