@@ -88,6 +88,16 @@ def test_a_sweep_is_what_a_cluster_is_for(texts: Path, tiny_bert: Path, cache_ro
         hs.fine_tune(texts, f"hf:{tiny_bert}", cache=cache_root, engine="ray", plots="none")
 
 
+def test_a_training_that_fails_leaves_nothing_behind(
+    texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
+    with pytest.raises(ConfigError, match="--sweep is over options of fine-tune"):
+        hs.fine_tune(texts, f"hf:{tiny_bert}", cache=cache_root, sweep={"C": [1.0]}, plots="none")
+    assert not list((tmp_path / "t").iterdir())
+
+
 @pytest.fixture
 def place(tuned: Callable[..., Any], cache_root: Path, tmp_path: Path) -> TrialPlace:
     """What nodes are told of a set, and of a folder that they see."""

@@ -223,6 +223,7 @@ def fine_tune(
     import shutil
     import tempfile
     import weakref
+    from contextlib import ExitStack
     from pathlib import Path
 
     from headstart.cache.sets import FeatureSet
@@ -240,8 +241,12 @@ def fine_tune(
         where = {"data": data.name, "set": data.name, "digest": data.digest, "cache": str(data.cache)}
     config = TuneConfig.of(given, **where, teacher=shared.teacher_of(teacher))
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="headstart-"), "run")
-    state = prepare_state(config, target, resume, overwrite)
-    run = fine_tune(config, open_progress(quiet), state)
+    with ExitStack() as unsaved:
+        if out is None:
+            unsaved.callback(shutil.rmtree, target.parent, ignore_errors=True)
+        state = prepare_state(config, target, resume, overwrite)
+        run = fine_tune(config, open_progress(quiet), state)
+        unsaved.pop_all()
     if out is None:
         run.features = place_backbone(run.features, state / BACKBONE_DIR)
         weakref.finalize(run, shutil.rmtree, target.parent, ignore_errors=True)
