@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -274,7 +275,7 @@ def open_cluster(address: str | None, workers: int = 1) -> Iterator[RayCluster]:
     ConfigError
         Nobody answers there, or another version of Ray or Python does.
     """
-    ray = _import_ray()
+    ray = _import_ray(address)
     if ray.is_initialized():
         yield RayCluster()
         return
@@ -305,9 +306,13 @@ def _settings(address: str | None, workers: int) -> Mapping[str, Any]:
     }
 
 
-def _import_ray() -> Any:
+def _import_ray(address: str | None) -> Any:
     for name, value in QUIET.items():
         os.environ[name] = value
+    if address is None and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        # The ports of a cluster of our own are open to the network: it answers nobody who does not know this token.
+        # Ray reads that when it is imported, and never again.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

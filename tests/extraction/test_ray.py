@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -279,6 +281,25 @@ def test_two_drivers_on_one_cache_share_the_work(cluster: Any, many: Path) -> No
     check_whole(many, "shared")
 
 
+STRANGER = """
+import os, subprocess, sys
+from headstart.ray_cluster import open_cluster
+with open_cluster(None):
+    import ray
+    address = ray.get_runtime_context().gcs_address
+    known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    code = f"import ray; ray.init(address={address!r})"
+    print(subprocess.run([sys.executable, "-c", code], env=known, capture_output=True).returncode)
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_our_own_answers_no_stranger() -> None:
+    done = subprocess.run([sys.executable, "-c", STRANGER], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"], done.stderr
+    assert not done.stderr  # ray's own words among them
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path: Path, number: int) -> None:
@@ -333,8 +354,6 @@ def test_a_pool_that_may_grow_makes_the_same(cluster: Any, many: Path) -> None:
 
 
 def test_without_ray_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     data = write_texts(tmp_path / "texts.csv", some_texts(3))
     with pytest.raises(HeadstartError, match=r"--engine ray needs ray.*pip install 'headstart\[ray\]'"):
