@@ -115,9 +115,9 @@ def _axes(
         return fitted.mean_, fitted.components_, np.nan_to_num(fitted.explained_variance_ratio_).tolist()
     from scipy.linalg import eigh
 
-    mean = rows.mean(axis=0, dtype=np.float64)
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - mean
-    products = centred.T @ centred if width <= n else centred @ centred.T
+    products = (centred.T @ centred if width <= n else centred @ centred.T).astype(np.float64)
     top = [max(len(products) - k, 0), len(products) - 1]
     values, vectors = (each[..., ::-1] for each in eigh(products, subset_by_index=top))
     axes = (vectors if width <= n else centred.T @ vectors).T
@@ -125,4 +125,4 @@ def _axes(
     axes = axes / np.where(lengths > 0, lengths, 1)
     axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1) < 0, -1, 1)
     shares = values.clip(min=0) / max(np.trace(products), np.finfo(float).tiny)
-    return mean.astype(np.float32), axes.astype(np.float32), shares.tolist()
+    return mean, axes.astype(np.float32), shares.tolist()
