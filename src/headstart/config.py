@@ -446,6 +446,10 @@ class FitConfig(TrialsConfig, TaughtConfig):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.check_trials(bool(self.sweep) or self.search == "optuna")
+        if self.workers is not None and self.engine != "ray":
+            raise ConfigError(
+                f"--workers {self.workers} is for a cluster, and none is asked for; add --engine ray"
+            )
 
     def _unused(self) -> list[str]:
         fields = type(self).model_fields

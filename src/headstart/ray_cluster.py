@@ -41,6 +41,7 @@ QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_worker_niceness": "0",
+    "RAY_task_oom_retries": str(TRIES - 1),
 }
 """Nothing is reported to anybody, no worker is built anew, and those of a cluster of our own give way to nobody."""
 
@@ -188,7 +189,9 @@ class RayCluster:
         """
         import ray
 
-        remote = ray.remote(work).options(
+        # A process that has used a GPU keeps memory of it: each task has one of its own there.
+        function = ray.remote(max_calls=1)(work) if pool.gpus else ray.remote(work)
+        remote = function.options(
             num_cpus=pool.cpus, num_gpus=pool.gpus or None, max_retries=TRIES - 1, retry_exceptions=False
         )
         left = iter(enumerate(tasks))
@@ -212,8 +215,12 @@ class RayCluster:
         It may be given to tasks; it ends with this process.
         """
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        return Served(ray.remote(made).options(num_cpus=0, max_restarts=0).remote(*arguments))
+        # On this node: if another one dies, what all share does not die with it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(made).options(num_cpus=0, max_restarts=0, scheduling_strategy=here)
+        return Served(actor.remote(*arguments))
 
 
 class Served:
@@ -225,10 +232,8 @@ class Served:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        import ray
-
         method = getattr(self._actor, name)
-        return lambda *arguments: ray.get(method.remote(*arguments))
+        return lambda *arguments: _answered(method.remote(*arguments))
 
 
 def received(shared: Any) -> Any:
@@ -251,7 +256,7 @@ def _answered(answer: Any) -> Any:
         ) from None
     except ray.exceptions.RayError as error:
         raise BackboneError(
-            f"a task died {TRIES} times on the Ray cluster ({first_line(error)}): look at the nodes' memory"
+            f"work died again and again on the Ray cluster ({first_line(error)}): look at the nodes' memory"
         ) from None
 
 
@@ -283,7 +288,7 @@ def open_cluster(address: str | None, workers: int = 1) -> Iterator[RayCluster]:
         _check_answers(address)
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        with _as_configuration(address), _without_stderr():
+        with _as_configuration(address, ray.exceptions.RayError), _without_stderr():
             ray.init(**_settings(address, workers))
         _hush()
         with contextlib.suppress(ValueError):  # a thread may not set handlers, and ray did not either
@@ -309,7 +314,11 @@ def _settings(address: str | None, workers: int) -> Mapping[str, Any]:
 def _import_ray(address: str | None) -> Any:
     for name, value in QUIET.items():
         os.environ[name] = value
-    if address is None and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+    if (
+        address is None
+        and "ray" not in sys.modules
+        and not any(name.startswith("RAY_AUTH") for name in os.environ)
+    ):
         # The ports of a cluster of our own are open to the network: it answers nobody who does not know this token.
         # Ray reads that when it is imported, and never again.
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -345,10 +354,10 @@ def _check_answers(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _as_configuration(address: str | None) -> Iterator[None]:
+def _as_configuration(address: str | None, own: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, own) as error:
         place = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
         raise ConfigError(f"{place} cannot be used: {first_line(error)}") from error
 
@@ -356,8 +365,11 @@ def _as_configuration(address: str | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
     """Ray's own library says there, whoever asks it not to, that it will say nothing there."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)

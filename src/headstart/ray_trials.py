@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headstart.cache.store import Cache
 from headstart.errors import BackboneError, HeadstartError, remade
 from headstart.ray_cluster import Pool, RayCluster, node_name, open_cluster, pool_for, refuse
-from headstart.ray_workplace import Workplace
+from headstart.ray_workplace import COMPUTING, Workplace
 
 if TYPE_CHECKING:
     from headstart.cache.sets import FeatureSet
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 TOKEN = "shared-with-nodes"
+FITTING = ("scikit-learn", "scipy", "peft")
+"""Packages of which another version may fit another head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,9 @@ class TrialPlace:
 class TrialNodes:
     """Nodes that are ready for trials; see `open_trials`."""
 
-    def __init__(self, cluster: RayCluster, place: TrialPlace, pool: Pool) -> None:
+    def __init__(self, cluster: RayCluster, workplace: Workplace, pool: Pool) -> None:
         self._cluster, self._pool = cluster, pool
-        self._shared = cluster.share(place.workplace)
+        self._shared = cluster.share(workplace)
 
     @property
     def n_at_once(self) -> int:
@@ -93,6 +96,8 @@ class _Stopped:
 def _worked(work: Callable[[Any, Workplace], Any], task: Any, workplace: Workplace) -> Any:
     """What a function makes of a task, on a node; or what stopped it."""
     workplace.enter()
+    if workplace.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # ray hides no GPU from a task that asked for none
     try:
         return work(task, workplace)
     except HeadstartError as error:
@@ -114,24 +119,39 @@ def open_trials(
     ConfigError
         There is no such cluster.
     """
-    token = secrets.token_hex(16)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        Path(folder, TOKEN).write_text(token)
     with open_cluster(config.address, config.most or 1) as cluster:
         pool = pool_for(config, cluster.nodes())
         for said in cluster.describe(pool):
             progress.say(said)
-        place = TrialPlace(
-            Workplace.here(pool, offline),
-            str(features.cache),
-            features.name,
-            features.digest,
-            None if folder is None else str(folder.absolute()),
-            token,
-        )
-        refuse(cluster.ask(TrialPlace.reason_against, cluster.nodes(), place))
-        yield TrialNodes(cluster, place, pool)
+        workplace = Workplace.here(pool, offline, (*COMPUTING, *FITTING))
+        with _marked(folder) as token:
+            place = TrialPlace(
+                workplace,
+                str(features.cache),
+                features.name,
+                features.digest,
+                None if folder is None else str(folder.absolute()),
+                token,
+            )
+            refuse(cluster.ask(TrialPlace.reason_against, cluster.nodes(), place))
+        yield TrialNodes(cluster, workplace, pool)
+
+
+@contextmanager
+def _marked(folder: Path | None) -> Iterator[str]:
+    """A word that lies in the folder meanwhile, which need not be there, and is as it was afterwards."""
+    token = secrets.token_hex(16)
+    if folder is None:
+        yield token
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(folder, TOKEN).write_text(token)
+        yield token
+    finally:
+        Path(folder, TOKEN).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty: a search was interrupted here
+            folder.rmdir()
 
 
 def _read(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Self
@@ -32,10 +32,10 @@ class Workplace:
     offline: bool
 
     @classmethod
-    def here(cls, pool: Pool, offline: bool) -> Self:
+    def here(cls, pool: Pool, offline: bool, packages: Sequence[str] = COMPUTING) -> Self:
         """That of this process, with the share of a node that each worker of a pool has."""
         return cls(
-            versions_here(),
+            versions_here(packages),
             os.getcwd(),
             tuple(os.path.abspath(part) for part in sys.path),
             "cuda" if pool.gpus else "cpu",
@@ -53,20 +53,23 @@ class Workplace:
 
     def reason_against(self) -> str:
         """Why this process would compute other numbers, by its packages; empty if it would not."""
-        here = versions_here()
-        for name in sorted({*here, *self.versions}):
-            there, wanted = here.get(name, "none"), self.versions.get(name, "none")
-            if there != wanted:
+        here = versions_here(self.versions)
+        for name, wanted in sorted(self.versions.items()):
+            if (there := here[name]) != wanted:
                 return (
                     f"it has {name} {there}, and here it is {wanted}; install the same versions on all nodes"
                 )
         return ""
 
 
-def versions_here() -> dict[str, str]:
-    """The versions of what computes, and of our own numerics."""
-    found = {"numerics": str(NUMERICS), "python": ".".join(map(str, sys.version_info[:2]))}
-    for name in COMPUTING:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+def versions_here(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of packages, ``none`` of what is not installed, of Python and of our own numerics."""
+    own = {"numerics": str(NUMERICS), "python": ".".join(map(str, sys.version_info[:2]))}
+    return {name: _version(name) for name in packages if name not in own} | own
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"

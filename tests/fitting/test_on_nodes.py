@@ -106,6 +106,11 @@ def test_an_address_without_a_cluster_is_refused(made: FeatureSet) -> None:
         hs.fit_head(made, ray_address="10.0.0.1:6379", sweep={"C": [1.0, 2.0]}, plots="none")
 
 
+def test_workers_without_a_cluster_are_refused(made: FeatureSet) -> None:
+    with pytest.raises(ConfigError, match="--workers 4 is for a cluster, and none is asked for"):
+        hs.fit_head(made, workers=4, sweep={"C": [1.0, 2.0]}, plots="none")
+
+
 def test_a_network_for_several_labels_is_not_spread(cache_root: Path) -> None:
     X, y = clouds(60)
     labels = [f"class {number}" for number in y]

@@ -58,6 +58,16 @@ def test_labels_are_judged_one_by_one_as_cleanlab_judges_them() -> None:
     assert n_same >= 0.9 * ROUNDS
 
 
+def test_of_equal_samples_those_of_the_lowest_rank_are_found_whatever_their_order() -> None:
+    y = np.array([0] * 6 + [1] * 6)
+    of_one = np.array([0.1, 0.1, 0.1, 0.9, 0.9, 0.9] + [0.8] * 6)
+    rank = np.array([5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 10, 11])
+    found = wrong_labels(y, np.column_stack([1 - of_one, of_one]), rank)
+    order = np.random.default_rng(0).permutation(12)
+    again = wrong_labels(y[order], np.column_stack([1 - of_one, of_one])[order], rank[order])
+    np.testing.assert_array_equal(again, found[order])
+
+
 def test_the_only_sample_of_a_class_stays_in_it() -> None:
     probabilities = np.tile([0.99, 0.01], (5, 1))
     assert wrong_labels(np.array([0, 0, 0, 0, 1]), probabilities).tolist() == [False] * 5

@@ -27,6 +27,13 @@ def test_axes_are_those_of_scikit_learn(
     assert (np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1) > 0).all()
 
 
+def test_large_numbers_have_axes_too() -> None:
+    X = (np.random.default_rng(0).normal(size=(40, 6)) * 1e25).astype(np.float32)
+    _, axes, shares = points._axes(X)
+    assert np.isfinite(axes).all()
+    assert 0 < sum(shares) <= 1
+
+
 def test_rows_that_are_all_alike_lie_in_one_place() -> None:
     mean, axes, shares = points._axes(np.ones((9, 5), dtype=np.float32))
     assert np.isfinite(axes).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from headstart.config import TuneConfig
 from headstart.errors import ConfigError
 from headstart.progress import Silence
 from headstart.ray_cluster import Pool
-from headstart.ray_trials import TOKEN, TrialPlace
-from headstart.ray_workplace import Workplace
+from headstart.ray_trials import FITTING, TOKEN, TrialPlace
+from headstart.ray_workplace import COMPUTING, Workplace
 from headstart.tuning.on_nodes import NodeTrial
-from headstart.tuning.stage import fine_tune
+from headstart.tuning.search import _with
+from headstart.tuning.stage import _as_extract, fine_tune
 
 from ..nodes import on_stand_ins
 
@@ -88,6 +90,42 @@ def test_a_sweep_is_what_a_cluster_is_for(texts: Path, tiny_bert: Path, cache_ro
         hs.fine_tune(texts, f"hf:{tiny_bert}", cache=cache_root, engine="ray", plots="none")
 
 
+@pytest.mark.parametrize("name", ["device", "cache", "workers", "C"])
+def test_a_sweep_on_a_cluster_is_over_what_is_the_same_everywhere(
+    tuned: Callable[..., Any], name: str, tmp_path: Path
+) -> None:
+    """And what cannot be tried is refused before a cluster is started, and nothing is left of it."""
+    with pytest.raises(ConfigError, match="--sweep is over options of fine-tune"):
+        tuned("full", engine="ray", sweep={name: [1, 2]})
+    assert not list(tmp_path.glob("state-*"))
+
+
+def test_a_cluster_that_is_not_there_leaves_no_state(tuned: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no Ray cluster answers at"):
+        tuned("full", engine="ray", ray_address="127.0.0.1:9", sweep={"lr": [1e-4, 1e-3]})
+    assert not list(tmp_path.glob("state-*"))
+
+
+def test_the_features_of_data_are_computed_here_as_always(texts: Path) -> None:
+    config = TuneConfig(
+        data=str(texts), backbone="hf:some", engine="ray", workers=8, sweep={"lr": [1e-4, 1e-3]}
+    )
+    assert _as_extract(config).engine == "local"
+    trial = _with(config, {"lr": 1e-3})
+    assert (trial.engine, trial.workers, trial.lr) == (
+        "local",
+        None,
+        [1e-3],
+    )  # eight trials, not eight readers each
+
+
+def test_a_node_with_another_scikit_learn_is_refused(place: TrialPlace) -> None:
+    versions = {**place.workplace.versions, "scikit-learn": "0.1"}
+    found = replace(place, workplace=replace(place.workplace, versions=versions)).reason_against()
+    assert "it has scikit-learn " in found
+    assert "and here it is 0.1" in found
+
+
 def test_a_training_that_fails_leaves_nothing_behind(
     texts: Path, tiny_bert: Path, cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +143,7 @@ def place(tuned: Callable[..., Any], cache_root: Path, tmp_path: Path) -> TrialP
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / TOKEN).write_text("seen")
-    workplace = Workplace.here(Pool(1, 1, 1), offline=False)
+    workplace = Workplace.here(Pool(1, 1, 1), False, (*COMPUTING, *FITTING))
     return TrialPlace(workplace, str(cache_root), features["set"], features["digest"], str(folder), "seen")
 
 

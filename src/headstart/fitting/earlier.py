@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from headstart.config import ON_CLUSTER
 from headstart.errors import HeadstartError
 from headstart.files import read_json
 from headstart.registry.run import Run
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from headstart.types import Json
 
-NO_MATTER = {"set", "digest", "cache", "corrections", "plots", "track"}
+NO_MATTER = {"set", "digest", "cache", "corrections", "plots", "track", "engine", "workers", *ON_CLUSTER}
 """What of a configuration a fit does not depend on, once it is known which state of a set it is on."""
 
 

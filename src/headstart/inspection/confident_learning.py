@@ -17,7 +17,7 @@ ALIKE = 1e-6
 """Probabilities that are closer are taken to be equal."""
 
 
-def wrong_labels(y: Ints, probabilities: Floats) -> NDArray[np.bool_]:
+def wrong_labels(y: Ints, probabilities: Floats, rank: Ints | None = None) -> NDArray[np.bool_]:
     """Which labels are likely wrong.
 
     Parameters
@@ -26,6 +26,8 @@ def wrong_labels(y: Ints, probabilities: Floats) -> NDArray[np.bool_]:
         Labels in [0, C); each class has one at least.
     probabilities : ndarray of float64, shape (N, C)
         Of each class by a model that was not trained on the sample.
+    rank : ndarray of int64, shape (N,), optional
+        Of samples that are equally likely wrong those of the lowest rank come first; None: of the lowest row.
 
     Returns
     -------
@@ -39,25 +41,29 @@ def wrong_labels(y: Ints, probabilities: Floats) -> NDArray[np.bool_]:
     array([False, False,  True, False, False, False])
     """
     found = np.zeros(len(y), dtype=np.bool_)
+    rank = np.arange(len(y)) if rank is None else rank
     for given, n_of_each in enumerate(_n_wrong(_confident_joint(y, probabilities))):
         rows = np.flatnonzero(y == given)
         if len(rows) < 2:
             continue  # the only sample of a class is not taken from it
         for true in np.flatnonzero(n_of_each):
             margin = probabilities[rows, true] - probabilities[rows, given]
-            found[rows[np.argsort(-margin, kind="stable")[: n_of_each[true]]]] = True
+            found[rows[np.lexsort((rank[rows], -margin))[: n_of_each[true]]]] = True
     return found & ~_is_likeliest(y, probabilities)
 
 
-def wrong_indicators(Y: NDArray[np.bool_], probabilities: Floats) -> NDArray[np.bool_]:
+def wrong_indicators(
+    Y: NDArray[np.bool_], probabilities: Floats, rank: Ints | None = None
+) -> NDArray[np.bool_]:
     """Which of N samples have a label too much or too few, (N,): each of L labels is judged alone.
 
-    ``Y`` and ``probabilities`` are (N, L); a label that all samples have, or none, cannot be judged.
+    ``Y`` and ``probabilities`` are (N, L); a label that all samples have, or none, cannot be judged. ``rank``
+    as of `wrong_labels`.
     """
     found = np.zeros(len(Y), dtype=np.bool_)
     for has, of_one in zip(Y.T, probabilities.T, strict=True):
         if has.any() and not has.all():
-            found |= wrong_labels(has.astype(np.int64), np.column_stack([1 - of_one, of_one]))
+            found |= wrong_labels(has.astype(np.int64), np.column_stack([1 - of_one, of_one]), rank)
     return found
 
 

@@ -111,7 +111,7 @@ def _of_classes(
     classes: NDArray[Any],
     rank: NDArray[np.int64],
 ) -> LabelErrors:
-    found = wrong_labels(codes, probabilities)
+    found = wrong_labels(codes, probabilities, rank)
     likeliest = probabilities.argmax(axis=1)
     found |= (likeliest != codes) & (probabilities.max(axis=1) >= CERTAIN)
     rows = np.flatnonzero(found)
@@ -121,7 +121,7 @@ def _of_classes(
 
 
 def _of_several(Y: NDArray[Any], probabilities: NDArray[np.float64], rank: NDArray[np.int64]) -> LabelErrors:
-    rows = np.flatnonzero(wrong_indicators(Y > 0, probabilities))
+    rows = np.flatnonzero(wrong_indicators(Y > 0, probabilities, rank))
     fits = np.where(Y[rows] > 0, probabilities[rows], 1 - probabilities[rows]).min(axis=1)
     order = np.lexsort((rank[rows], fits))
     return LabelErrors(rows[order], (probabilities[rows] > 0.5).astype(np.int8)[order], fits[order])

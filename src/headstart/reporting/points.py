@@ -117,6 +117,7 @@ def _axes(
 
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - mean
+    centred /= max(np.abs(centred).max(initial=0), np.finfo(np.float32).tiny)  # whose squares may be infinite
     products = (centred.T @ centred if width <= n else centred @ centred.T).astype(np.float64)
     top = [max(len(products) - k, 0), len(products) - 1]
     values, vectors = (each[..., ::-1] for each in eigh(products, subset_by_index=top))

@@ -81,6 +81,7 @@ class TuneTrial:
     is_pruned: bool = False
     _phase: int = 0
     _reached: float = -math.inf
+    _is_retold: bool = False
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -94,8 +95,10 @@ class TuneTrial:
 
     def on_fit_begin(self, about: Mapping[str, Any]) -> None:
         """See what an interrupted training had behind it, as it was then."""
+        self._is_retold = True  # what was not given up then is not given up for it now
         for record in about["history"]:
             self.on_epoch_end(record)
+        self._is_retold = False
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Keep the figures of the best epoch so far of the phase: no other phase's weights are kept."""
@@ -108,7 +111,9 @@ class TuneTrial:
         if reached > self._reached:
             self._reached = reached
             self.scores = {"loss": loss} if accuracy is None else {"accuracy": accuracy, "loss": loss}
-        if self.study is not None and self.study.gives_up(self.number, self.value, record["number"]):
+        if self.study is None:
+            return
+        if self.study.gives_up(self.number, self.value, record["number"]) and not self._is_retold:
             raise _Pruned
 
     def run(self, features: FeatureSet, raw: Splits, progress: Progress) -> None:
@@ -184,15 +189,7 @@ def search(
     report : dict
         See `search_report`.
     """
-    if not n_validation:
-        raise ConfigError("there are no validation samples to choose by; extract with some")
-    grid = as_grid(config.sweep)
-    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "plots"} - _OF_SEARCH
-    if wrong := set(grid) - known:
-        raise ConfigError(
-            f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"
-        )
-    study = None
+    grid, study = checked_grid(config, n_validation), None
     if config.search == "optuna":
         import_optuna()  # here, where it can be said that it is not there
         study = serve(Study, config.seed, grid)
@@ -211,11 +208,27 @@ def search(
     return best, search_report(best.to_json(), rows, None, selected_by, config.search)
 
 
-_OF_SEARCH = {"sweep", "search", "trials", *TrialsConfig.model_fields} - {"workers"}
+def checked_grid(config: TuneConfig, n_validation: int) -> dict[str, list[Any]]:
+    """What is to be tried of each option; what cannot be is refused, before any work."""
+    if not n_validation:
+        raise ConfigError("there are no validation samples to choose by; extract with some")
+    grid = as_grid(config.sweep)
+    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "plots"} - _of_search(config)
+    if wrong := set(grid) - known:
+        raise ConfigError(
+            f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"
+        )
+    return grid
+
+
+def _of_search(config: TuneConfig) -> set[str]:
+    """Options that are those of a search, and not of its trials: on a cluster also where these work."""
+    names = {"sweep", "search", "trials", *TrialsConfig.model_fields}
+    return names - {"workers"} if config.cluster is None else names | {"device", "cache"}
 
 
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
-    values = config.model_dump(exclude=_OF_SEARCH)
+    values = config.model_dump(exclude=_of_search(config) - {"device", "cache"})
     return TuneConfig(**{**values, **{n: [v] if n in LISTS else v for n, v in params.items()}})
 
 

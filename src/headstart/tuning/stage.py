@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from headstart.cache.store import Cache
-from headstart.config import ColumnConfig, ExtractConfig, FitConfig, TuneConfig
+from headstart.config import ON_CLUSTER, ColumnConfig, ExtractConfig, FitConfig, TuneConfig
 from headstart.data.objects import HeldStream
 from headstart.distillation.asked import check_asked
 from headstart.errors import ConfigError
@@ -48,6 +49,11 @@ def fine_tune(config: TuneConfig, progress: Progress, state: Path) -> Run:
     from headstart.tuning.weights import keep_adapters
 
     check_options(config)
+    if config.cluster is not None and is_held(config.data):
+        raise ConfigError(
+            "--engine ray trains on other machines, and the data is in the memory of this program; write it to files "
+            "that they see"
+        )
     asked, work = config, state
     more: dict[str, Any] = {}
     own = own_callbacks(config.callback)
@@ -99,22 +105,23 @@ def _searched(
     config: TuneConfig, features: FeatureSet, raw: Splits, progress: Progress, state: Path
 ) -> tuple[TuneTrial, dict[str, Json]]:
     """The best training of a sweep, whose trials are run here or on the nodes of a cluster."""
-    from headstart.tuning.search import run_here, search
+    from headstart.tuning.search import checked_grid, run_here, search
 
     n_validation = len(raw["validation"])
     if config.cluster is None:
         return search(config, n_validation, progress, state, run_here(features, raw, progress))
+    from headstart.devices import pick_device
     from headstart.ray_trials import open_trials
     from headstart.tuning.on_nodes import run_on
 
-    if is_held(config.data):
-        raise ConfigError(
-            "--engine ray trains on other machines, and the data is in the memory of this program; write it to files "
-            "that they see"
-        )
+    checked_grid(config, n_validation)
     with open_trials(config.cluster, features, state, config.offline, progress) as nodes:
         run = run_on(nodes, config, features, progress)
-        return search(config, n_validation, progress, state, run, nodes.serve)
+        best, report = search(config, n_validation, progress, state, run, nodes.serve)
+    # What was trained there is loaded and judged here, on what this machine has.
+    device = str(pick_device("auto"))
+    update = {"device": device, **({"precision": "auto"} if device == "cpu" else {})}
+    return replace(best, config=best.config.model_copy(update=update)), report
 
 
 def _features(config: TuneConfig, progress: Progress) -> FeatureSet:
@@ -180,7 +187,7 @@ def _backbones(features: FeatureSet) -> list[str]:
 
 
 def _as_extract(config: TuneConfig) -> ExtractConfig:
-    own = {"augment", "batch_size", "precision", "workers"}
+    own = {"augment", "batch_size", "precision", "workers", "engine", *ON_CLUSTER}
     names = set(ExtractConfig.model_fields) & set(TuneConfig.model_fields) - own
     values = {name: getattr(config, name) for name in names}
     taps = [config.tap] if config.tap else _taps_of_states(config)
