@@ -314,22 +314,28 @@ def _settings(address: str | None, workers: int) -> Mapping[str, Any]:
 def _import_ray(address: str | None) -> Any:
     for name, value in QUIET.items():
         os.environ[name] = value
-    if (
-        address is None
-        and "ray" not in sys.modules
-        and not any(name.startswith("RAY_AUTH") for name in os.environ)
-    ):
-        # The ports of a cluster of our own are open to the network: it answers nobody who does not know this token.
-        # Ray reads that when it is imported, and never again.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    locks = _locks() if address is None else {}
+    os.environ |= locks
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
             import ray.data
     except ImportError as error:
+        for name in locks:
+            del os.environ[name]
         raise MissingDependencyError("ray", "--engine ray", "ray") from error
     return ray
+
+
+def _locks() -> dict[str, str]:
+    """Settings by which a cluster of our own, whose ports are open to the network, answers who knows its token alone.
+
+    Ray reads them when it is imported, and never again.
+    """
+    if "ray" in sys.modules or any(name.startswith("RAY_AUTH") for name in os.environ):
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _check_answers(address: str) -> None:
