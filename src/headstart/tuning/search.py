@@ -213,7 +213,8 @@ def checked_grid(config: TuneConfig, n_validation: int) -> dict[str, list[Any]]:
     if not n_validation:
         raise ConfigError("there are no validation samples to choose by; extract with some")
     grid = as_grid(config.sweep)
-    known = set(TuneConfig.model_fields) - {*ONCE, "data", "set", "plots"} - _of_search(config)
+    fixed = {*ONCE, "data", "set", "plots", *(() if config.cluster is None else ("device", "cache"))}
+    known = set(TuneConfig.model_fields) - fixed - _of_search(config)
     if wrong := set(grid) - known:
         raise ConfigError(
             f"--sweep is over options of fine-tune, such as lr, batch_size and strategy (got {min(wrong)!r})"
@@ -222,13 +223,13 @@ def checked_grid(config: TuneConfig, n_validation: int) -> dict[str, list[Any]]:
 
 
 def _of_search(config: TuneConfig) -> set[str]:
-    """Options that are those of a search, and not of its trials: on a cluster also where these work."""
+    """Options of a search, and not of its trials; on a cluster the number of workers is that of trials at once."""
     names = {"sweep", "search", "trials", *TrialsConfig.model_fields}
-    return names - {"workers"} if config.cluster is None else names | {"device", "cache"}
+    return names - {"workers"} if config.cluster is None else names
 
 
 def _with(config: TuneConfig, params: Mapping[str, Any]) -> TuneConfig:
-    values = config.model_dump(exclude=_of_search(config) - {"device", "cache"})
+    values = config.model_dump(exclude=_of_search(config))
     return TuneConfig(**{**values, **{n: [v] if n in LISTS else v for n, v in params.items()}})
 
 
