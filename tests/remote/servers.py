@@ -15,9 +15,23 @@ from itertools import count
 SECRET = "hidden-secret-key"
 _numbers = count()
 SCRIPT = """
-import json, logging, sys
+import functools, json, logging, sys, threading
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
+
+# moto looks at a condition and then writes, in several threads: without a lock two may win. A bucket has one winner.
+turn = threading.RLock()
+
+def one_at_a_time(answer):
+    @functools.wraps(answer)
+    def in_turn(*given, **named):
+        with turn:
+            return answer(*given, **named)
+    return in_turn
+
+for name in ("put_object", "copy_object", "delete_object"):
+    setattr(S3Response, name, one_at_a_time(getattr(S3Response, name)))
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(json.dumps(server.get_host_and_port()), flush=True)
