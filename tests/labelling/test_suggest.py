@@ -179,6 +179,7 @@ def test_entropy_is_that_of_the_heads_probabilities(few: FeatureSet) -> None:
 def test_of_each_class_that_a_head_predicts_so_many(few: FeatureSet) -> None:
     found = few.suggest(strategy="margin", per_class=4)
     assert sorted(row.predicted for row in found) == sorted(["class 0", "class 1", "class 2"] * 4)
+    assert few.suggest(strategy="margin", per_class=4, budget=5).ids == found.ids[:5]
 
 
 def test_what_says_the_same_twice_waits_behind_the_others(cache_root: Path) -> None:

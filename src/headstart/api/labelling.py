@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def suggest(
     set: shared.SetArgument,
     *,
-    budget: Annotated[Positive, Option("How many at most.")] = 100,
+    budget: Annotated[
+        Positive | None, Option("How many at most. Default: 100, or with --per-class as many as that takes.")
+    ] = None,
     strategy: Annotated[
         str,
         Option(
@@ -26,7 +28,7 @@ def suggest(
     ] = "typical",
     per_class: Annotated[
         Positive | None,
-        Option("With margin and entropy: so many of each class that the head predicts, instead of --budget."),
+        Option("With margin and entropy: so many at most of each class that the head predicts."),
     ] = None,
     run: Annotated[
         Union["Run", StrPath, None],

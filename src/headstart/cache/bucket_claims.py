@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from headstart.cache.claims import HEARTBEAT, SILENCE, is_dead_here, new_live_name, writer_said
 from headstart.errors import StorageError
-from headstart.remote.cache_objects import at_once
+from headstart.remote.cache_objects import AT_ONCE, at_once
 from headstart.remote.store import ConflictError, MissingObjectError, Object, Store
 
 LOOK_AGAIN = 1.0
@@ -25,6 +25,8 @@ _UNIT = re.compile(r"[0-9a-f]{2}")
 
 class BucketClaims:
     """One writer's claims on the buckets of one space, under ``folder``; use it as a context manager."""
+
+    together = AT_ONCE
 
     def __init__(self, store: Store, folder: str) -> None:
         self.mine: set[int] = set()
@@ -46,9 +48,8 @@ class BucketClaims:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join()
-        self.release(list(self.mine))
-        with contextlib.suppress(StorageError):
-            self._store.delete([self._path(self._name)])
+        self._delete([*(f"{bucket:02x}" for bucket in self.mine), self._name])
+        self.mine.clear()
 
     @property
     def name(self) -> str:
@@ -97,9 +98,12 @@ class BucketClaims:
         """Give buckets back, once their rows are committed."""
         given = [bucket for bucket in buckets if bucket in self.mine]
         self.mine.difference_update(given)
-        with contextlib.suppress(StorageError):
-            self._store.delete([self._path(f"{bucket:02x}") for bucket in given])
+        self._delete([f"{bucket:02x}" for bucket in given])
         self._looked = -LOOK_AGAIN
+
+    def _delete(self, names: Sequence[str]) -> None:
+        with contextlib.suppress(StorageError):
+            self._store.delete([self._path(name) for name in names])
 
     def owner(self, bucket: int) -> str | None:
         """Host and process of whoever claims a bucket."""

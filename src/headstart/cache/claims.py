@@ -35,6 +35,8 @@ class Claims(Protocol):
     """One writer's claims on the buckets of one space; a context manager."""
 
     mine: set[int]
+    together: int
+    """How many buckets are claimed in the time of one."""
 
     @property
     def name(self) -> str:
@@ -71,6 +73,8 @@ class Claims(Protocol):
 
 class ClaimBoard:
     """One writer's claims on the buckets of one space, in its ``claims/``; use it as a context manager."""
+
+    together = 1
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

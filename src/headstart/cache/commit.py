@@ -102,7 +102,7 @@ def commit_set(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     cache.home.publish_state(folder / digest)
-    return cache.open_set(name) if cache.home.swap_current(folder, digest, replaces) else None
+    return cache.open_state(folder, digest) if cache.home.swap_current(folder, digest, replaces) else None
 
 
 def _is_in_force(

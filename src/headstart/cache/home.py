@@ -105,6 +105,9 @@ class Home:
                 break
         return found
 
+    def list_shards(self, folders: Sequence[Path]) -> None:
+        """List the shards of several spaces side by side, for whoever asks next with ``recent``."""
+
     def shard_files(self, folder: Path) -> dict[str, ShardFile]:
         """The committed shards of a space by name, sorted."""
         files = {}

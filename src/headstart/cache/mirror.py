@@ -26,6 +26,7 @@ from headstart.remote.cache_objects import (
     RECIPE,
     STATE_INFO,
     CacheObjects,
+    Current,
     at_once,
     current_path,
 )
@@ -46,6 +47,8 @@ USED = "used"
 CLOCK_SECONDS = 10.0
 """For so long the server is not asked again what time it is."""
 TRASH = "trash"
+LITTLE = 1 << 16
+"""Bytes of hints that are put without a look whether they are there."""
 RECENT = 2.0
 """Seconds for which a listing is good enough for whoever looks what others have committed meanwhile."""
 ABANDONED = 3600.0
@@ -62,6 +65,8 @@ class Mirror(Home):
         self.objects = CacheObjects(store)
         self._looked = -LOOK_AGAIN
         self._listed: dict[Path, tuple[list[str], float]] = {}
+        self._hints: set[Path] = set()  # that the bucket has
+        self._current: dict[Path, Current] = {}  # as it was read last
         self._asked: tuple[float, float] | None = None  # what time it was there, and when that was
 
     @property
@@ -102,7 +107,8 @@ class Mirror(Home):
     def refresh_hints(self, folder: Path) -> None:
         """Fetch what others have noted; where that is not possible, go without."""
         with contextlib.suppress(StorageError):
-            listed = self.objects.store.listed(self._name(folder))
+            listed = list(self.objects.store.listed(self._name(folder)))
+            self._hints |= {self.root / one.path for one in listed}
             missing = [one.path for one in listed if not (self.root / one.path).exists()]
             at_once(lambda path: self.objects.fetch(path, self.root / path), missing)
 
@@ -115,7 +121,11 @@ class Mirror(Home):
 
     def refresh_set(self, folder: Path) -> None:
         """Fetch which state of a set is in force."""
-        self._note_current(folder, self.objects.current(folder.name).digest)
+        self._note_current(folder, self._read_current(folder).digest)
+
+    def _read_current(self, folder: Path) -> Current:
+        read = self._current[folder] = self.objects.current(folder.name)
+        return read
 
     def _note_current(self, folder: Path, digest: str | None) -> None:
         if digest is None:
@@ -200,6 +210,10 @@ class Mirror(Home):
             self._listed[folder] = names, when
         return names
 
+    def list_shards(self, folders: Sequence[Path]) -> None:
+        """A request for each, all under way together."""
+        at_once(self.shard_names, folders)
+
     def shard_files(self, folder: Path) -> dict[str, ShardFile]:
         """The shards that the bucket has, with their sizes, and times by the server's clock."""
         found = self.objects.shards(folder.parent.name)
@@ -232,11 +246,18 @@ class Mirror(Home):
         """Put a hint into the bucket, or those of a folder that are not there."""
         with contextlib.suppress(StorageError, OSError):
             if path.is_dir():
-                there = {one.path for one in self.objects.store.listed(self._name(path))}
-                new = [one for one in path.iterdir() if one.is_file() and self._name(one) not in there]
-                at_once(lambda one: self.objects.put(self._name(one), one), new)
+                new = [one for one in path.iterdir() if one.is_file() and one not in self._hints]
+                if sum(map(_size, new)) > LITTLE:  # less is put as fast as it is asked what is there
+                    self._hints |= {
+                        self.root / one.path for one in self.objects.store.listed(self._name(path))
+                    }
+                at_once(self._put_hint, [one for one in new if one not in self._hints])
             else:
                 self.objects.store.write(self._name(path), path)
+
+    def _put_hint(self, path: Path) -> None:
+        self.objects.put(self._name(path), path)
+        self._hints.add(path)
 
     def publish_state(self, state: Path) -> None:
         """Put the files of a state into the bucket."""
@@ -245,8 +266,12 @@ class Mirror(Home):
 
     def swap_current(self, folder: Path, digest: str, replaces: str | object | None = ...) -> bool:
         """Compare and swap: of several who replace one state, one succeeds, and the others hear of it."""
+        known = self._current.pop(
+            folder, None
+        )  # what was read before may be in force still: then it is swapped
         for attempt in count():
-            read = self.objects.current(folder.name)
+            read = known if known and known.digest == replaces != digest else self._read_current(folder)
+            known = None
             if replaces is not ... and read.digest not in (replaces, digest):
                 self._note_current(folder, read.digest)
                 return False
@@ -254,6 +279,7 @@ class Mirror(Home):
                 break
             try:
                 self.objects.swap_current(folder.name, digest, read)
+                self._current.pop(folder, None)
                 break
             except ConflictError:
                 continue
@@ -296,6 +322,7 @@ class Mirror(Home):
 
         The recipe of a space goes last, and stays if a writer has put a shard there meanwhile; claims stay.
         """
+        self._forget()
         names = [name for name in self._objects_of(source) if "claims" not in name.split("/")[2:3]]
         if not names:
             raise FileNotFoundError(f"{self.objects.store.at(self._name(source))} is gone")
@@ -322,8 +349,15 @@ class Mirror(Home):
 
     def delete(self, path: Path) -> None:
         """Delete objects for good, and their copies."""
+        self._forget()
         self.objects.store.delete(list(self._objects_of(path)))
         super().delete(path)
+
+    def _forget(self) -> None:
+        """What was seen of the bucket holds no more."""
+        self._listed.clear()
+        self._hints.clear()
+        self._current.clear()
 
     def size_of(self, path: Path) -> int:
         """The bytes of objects."""

@@ -222,14 +222,16 @@ class ClaimedExtraction:
 
 
 def _claim(waiting: NDArray[np.uint8], boards: Sequence[Claims], rows_wanted: int) -> list[int]:
-    """Claim one unit at first, then as many as hold the rows wanted; unclaimed ones first."""
+    """Claim one unit, or as many as take no longer, and on until they hold the rows wanted; unclaimed ones first."""
     counts = np.bincount(waiting, minlength=N_UNITS)
     candidates = [int(unit) for unit in np.flatnonzero(counts)]
     random.Random().shuffle(candidates)  # not the global generator: that one is the user's
     candidates.sort(key=lambda unit: any(board.claimed(unit) for board in boards))
     taken: list[int] = []
+    least = min(board.together for board in boards)
     while candidates:
         n = int(np.searchsorted(np.cumsum(counts[candidates]), rows_wanted - counts[taken].sum())) + 1
+        n = max(n, least - len(taken))
         taken += _take_everywhere(candidates[:n], boards)
         candidates = candidates[n:]
         if taken and counts[taken].sum() >= rows_wanted:

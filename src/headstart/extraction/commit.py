@@ -158,7 +158,7 @@ def failures_in(spaces: Container[str], earlier: FeatureSet | None, samples: Sam
 
 def _check_any_held(plan: ExtractionPlan, failures: Sequence[Failure]) -> None:
     for space in plan.spaces:
-        if not space.held(plan.samples.keys).any():
+        if not space.held(plan.samples.keys, recent=True).any():
             first = failures[0] if failures else None
             detail = f"; the first: {first.id}: {first.reason}" if first else ""
             raise DataError(
@@ -200,7 +200,7 @@ def _feature_entries(
     ]
     # Samples that came since a feature was extracted lack it; the set says how many have it.
     return [
-        {**entry, "rows": count_held(opened.cache, entry["space"], plan.samples, plan.spaces)}
+        {**entry, "rows": count_held(opened.cache, entry["space"], plan.samples, plan.spaces, recent=True)}
         for entry in [*new, *other_features(new, earlier)]
     ]
 
@@ -222,12 +222,15 @@ def _layers(info: BackboneInfo) -> dict[str, Json]:
     return {"n_layers": info.n_layers, "first_layer": info.first_layer, "closing_norm": info.closing_norm}
 
 
-def count_held(cache: Cache, space_id: str, samples: Samples, known: Sequence[Space] = ()) -> int:
-    """How many of the samples have a feature in a space."""
+def count_held(
+    cache: Cache, space_id: str, samples: Samples, known: Sequence[Space] = (), recent: bool = False
+) -> int:
+    """How many of the samples have a feature in a space; ``recent`` as for `Space.refresh`."""
     # Opened anew, it would read its index once more, which is as large as the keys of all samples.
     space = next((space for space in known if space.id == space_id), None)
     try:
-        return int((space or cache.open_space(space_id)).held(samples.keys).sum())
+        space = cache.open_space(space_id) if space is None else space
+        return int(space.held(samples.keys, recent).sum())
     except HeadstartError:
         return 0  # somebody deleted the space; reading the feature will say so
 

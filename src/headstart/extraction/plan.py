@@ -219,7 +219,7 @@ def _lacking(
     lacking = np.empty((len(spaces), len(keys)), dtype=bool)
     failed = np.zeros((len(spaces), len(keys)), dtype=bool)
     for number, space in enumerate(spaces):
-        missing = ~space.held(keys)
+        missing = ~space.held(keys, recent=True)
         refused = {bytes.fromhex(key) for key, space_id in failed_rows if space_id == space.id}
         if refused:
             at = np.flatnonzero(missing)
@@ -280,12 +280,12 @@ def choose_precision(
     """
     if config.precision != "auto":
         return config.precision, "as asked"
+    possible: list[Precision] = [precision for precision in get_args(Precision) if precision != "int8"]
+    spaces = {one: spaces_for(cache, info, taps, one, config.dtype) for one in possible}
+    cache.home.list_shards([space.shards_dir for some in spaces.values() for space in some])
     held = {
-        precision: min(
-            int(space.held(keys).sum()) for space in spaces_for(cache, info, taps, precision, config.dtype)
-        )
-        for precision in get_args(Precision)
-        if precision != "int8"
+        precision: min(int(space.held(keys, recent=True).sum()) for space in some)
+        for precision, some in spaces.items()
     }
     best: Precision = max(held, key=held.__getitem__)
     if held[best] and (held[best] >= len(keys) - n_failed or best == "fp32"):

@@ -113,17 +113,18 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
         source = ShortTexts(source, counters, refuses=config.on_long == "refuse")
     scan = None if source.streams else _scan(source, cache, config, name, progress)
     if scan is not None:
-        name = scan.name
+        name, found = scan.name, scan.found
     elif name and not config.replace and (earlier := cache.find_set(name)):
         check_kinds(earlier, source)
     results: list[ExtractionResult] = []
     for number, (part, opened) in enumerate(backbones):
         if number:  # the features of the first are there, and stay
             part = part.model_copy(update={"replace": False, "drop_corrections": False})
-        failed = permanent_failures(None if config.retry_failed or name is None else cache.find_set(name))
+        if number or scan is None:
+            found = cache.find_set(name) if name else None
+        failed = permanent_failures(None if config.retry_failed else found)
         if scan is None:
-            earlier = None if name is None else cache.find_set(name)
-            corrections = kept_corrections(earlier, part.drop_corrections)
+            corrections = kept_corrections(found, part.drop_corrections)
             filled = _extract_stream(part, source, opened, failed, corrections, progress)
         else:
             filled = _extract_missing(part, scan, opened, failed, progress)
@@ -218,6 +219,7 @@ class _Scan(NamedTuple):
     limit: FailureLimit
     viewed: NDArray[np.bool_] | None  # samples that views are computed of
     name: str  # of the set: that of data in memory says its content
+    found: FeatureSet | None  # the set of that name
 
 
 def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None, progress: Progress) -> _Scan:
@@ -237,7 +239,7 @@ def _scan(source: Source, cache: Cache, config: ExtractConfig, name: str | None,
         again = reapply(samples.table, corrections, {}, source.label_kinds)
         check_changes(earlier, source, samples.corrected(again.table, again.dropped), progress)
     viewed = samples_with_views(config, samples, source, earlier, corrections)
-    return _Scan(samples, payloads, limit, viewed, name)
+    return _Scan(samples, payloads, limit, viewed, name, found)
 
 
 def _without_dropped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -10,6 +11,7 @@ from headstart.config import Config
 from headstart.errors import ConfigError
 from headstart.options import Positive, Seed, did_you_mean
 
+BUDGET = 100
 BY_A_HEAD, BY_FEATURES = ("margin", "entropy"), ("typical", "cover", "random")
 STRATEGIES = (*BY_A_HEAD, *BY_FEATURES)
 
@@ -26,7 +28,7 @@ class SuggestConfig(Config):
     function = "suggest"
     set: str
     strategy: Annotated[str, AfterValidator(_known)]
-    budget: Positive
+    budget: Positive | None
     per_class: Positive | None
     label: str | None
     tap: str | None
@@ -34,6 +36,11 @@ class SuggestConfig(Config):
     seed: Seed
     cache: str | None
     digest: str | None = None
+
+    @property
+    def most(self) -> int:
+        """How many are chosen at most; with ``per_class`` alone that is no bound."""
+        return self.budget or (BUDGET if self.per_class is None else sys.maxsize)
 
     @property
     def needs_head(self) -> bool:

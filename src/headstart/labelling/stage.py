@@ -54,7 +54,7 @@ def suggest(config: SuggestConfig, run: Run | None, progress: Progress) -> Sugge
         pool = open_pool(features, config.label, features.pooled_feature(config.tap, config.backbone))
         opinions = opinions_of_a_new_head(pool, config.seed) if config.needs_head else None
     if opinions is None:
-        rows, scores = STRATEGIES[config.strategy](pool, config.budget, config.seed)
+        rows, scores = STRATEGIES[config.strategy](pool, config.most, config.seed)
     else:
         rows, scores = most_doubtful(pool, opinions, config)
     notes = [*pool.left_out(), *_too_few(pool, config, len(rows))]
@@ -83,18 +83,18 @@ def most_doubtful(pool: Pool, opinions: Opinions, config: SuggestConfig) -> Rank
     doubts = opinions.doubts(config.strategy)
     order = np.argsort(-doubts, kind="stable")
     if config.per_class is None:
-        places = spread(pool, order, min(config.budget, len(order)))
+        places = spread(pool, order, min(config.most, len(order)))
     else:
         groups = [order[opinions.codes[order] == code] for code in range(len(opinions.classes))]
         chosen = [spread(pool, group, min(config.per_class, len(group))) for group in groups if len(group)]
         places = np.concatenate(chosen)
-        places = places[np.argsort(-doubts[places], kind="stable")]
+        places = places[np.argsort(-doubts[places], kind="stable")][: config.most]
     return pool.open[places], doubts[places]
 
 
 def _too_few(pool: Pool, config: SuggestConfig, n: int) -> Iterator[str]:
-    if config.per_class is None and n < config.budget:
-        yield f"{counted(config.budget, 'suggestion')} asked for, and these are all {n:,} that are unlabelled"
+    if config.per_class is None and n < config.most:
+        yield f"{counted(config.most, 'suggestion')} asked for, and these are all {n:,} that are unlabelled"
 
 
 def _suggestions(
