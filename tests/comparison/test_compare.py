@@ -481,6 +481,19 @@ class TestAdvice:
         assert not 100 + 3 * (k - 1) < 23 * (k - 1)
         assert even.time_ratio == pytest.approx(23 / 3)
 
+    def test_methods_are_not_judged_by_runs_on_other_numbers_of_samples(
+        self, made: FeatureSet, tmp_path: Path
+    ) -> None:
+        measured(made, N, 100.0)
+        head = retold(saved(made, tmp_path / "head"), timings={"fit": 3.0})
+        full = tuned(saved(made, tmp_path / "full"), fit=23.0)
+        assert any("Fine-tuning " in line for line in compare([head, full]).advice)
+        retold(full, data={"n_train": 17})
+        advice = " ".join(compare([head, full]).advice)
+        assert "full was trained on 17 samples and head on 240" in advice
+        assert "Fine-tuning " not in advice
+        assert "cache" not in advice
+
     def test_other_training_samples_and_machines_are_said(self, two: tuple[Path, Path]) -> None:
         assert not any("different" in note for note in compare(two).notes)
         retold(two[1], data={"n_train": 17})

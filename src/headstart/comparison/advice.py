@@ -26,6 +26,8 @@ MOST_LOST = 0.02
 """What of a figure may be given away for time: two points of a share, two percent of a number."""
 MUCH_LESS, MUCH_SECONDS = 0.1, 60.0
 """A share of the time, and what must be saved, for which more may be given away that is not measurable."""
+ABOUT_AS_MANY = 0.9
+"""The share of another's train samples from which on two runs are held against each other as methods."""
 
 SHOWN = 5
 """How many runs a note names."""
@@ -78,7 +80,9 @@ def advise(
     by_name = {run.name: run for run in runs}
     sentences = [_what_to_take(by_name, best, cheapest, figure)]
     if pair := _best_of_both(runs, evens, figure):
-        sentences += [_what_tuning_gains(pair, by_name, figure), _when_the_cache_pays(pair, by_name)]
+        sentences.append(_what_tuning_gains(pair, by_name, figure))
+        if _are_as_many(by_name[pair.cached].n_train, by_name[pair.tuned].n_train):
+            sentences.append(_when_the_cache_pays(pair, by_name))
     return sentences
 
 
@@ -188,6 +192,11 @@ def _best_of_both(
 
 def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun], figure: Figure) -> str:
     cached, tuned = runs[even.cached], runs[even.tuned]
+    if not _are_as_many(cached.n_train, tuned.n_train):
+        return (
+            f"These two do not say what fine-tuning gains: {tuned.name} was trained on {tuned.n_train:,} samples and "
+            f"{cached.name} on {cached.n_train:,}; `--shots` and `--curve` give both the same ones."
+        )
     interval = even.interval
     said = gained(abs(even.gain), interval, figure)
     time = share_of_time(tuned.cost, cached.cost)
@@ -199,6 +208,11 @@ def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun], figure:
     if even.gain > 0:
         return f"Fine-tuning gains {said}: {tuned.name} over the best head, {cached.name}, for {time}."
     return f"Fine-tuning loses {said}: {tuned.name} to the best head, {cached.name}, for {time}."
+
+
+def _are_as_many(one: int | None, other: int | None) -> bool:
+    """Whether two numbers of train samples, where they are known, are about the same."""
+    return one is None or other is None or min(one, other) >= ABOUT_AS_MANY * max(one, other)
 
 
 def _when_the_cache_pays(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:
