@@ -16,6 +16,8 @@ from headstart.heads.neighbours import TEMPERATURE, Neighbours
 from headstart.heads.parameters import Interval, check
 from headstart.heads.scikit import validate_data
 
+MOST_TIES = 1000
+"""Of each sample: more of them are no neighbours, and take minutes of 10,000 samples."""
 TOLERANCE, MOST_ITERATIONS = 1e-12, 1000
 """Of the conjugate gradients: the residual of each class as a share of its labels. Along a chain of neighbours what
 comes of a label shrinks at each, and far from all labels it is small numbers that decide."""
@@ -32,7 +34,7 @@ class PropagateHead(KNNHead):
     ----------
     alpha : float in (0, 1)
         What a sample takes from its neighbours; the rest is its own label.
-    k : int in [1, inf)
+    k : int in [1, 1000]
         Neighbours, of training samples and of new ones.
     temperature : float in (0, inf)
         The weight of a tie is exp(cosine / temperature).
@@ -67,7 +69,7 @@ class PropagateHead(KNNHead):
     integers: ClassVar[tuple[str, ...]] = ("lists",)
     intervals: ClassVar = {
         "alpha": Interval(0, 1, open_low=True),
-        "k": Interval(1, whole=True),
+        "k": Interval(1, MOST_TIES, closed_high=True, whole=True),
         "temperature": Interval(0, open_low=True),
     }
     fitted: ClassVar = (*Classifier.fitted, "k_", "n_labelled_", "n_unlabelled_", "n_iter_", "search_")
