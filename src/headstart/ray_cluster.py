@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -309,6 +310,12 @@ def _settings(address: str | None, workers: int) -> Mapping[str, Any]:
         "include_dashboard": False,
         "object_store_memory": STORE_BYTES,
     }
+
+
+def check_installed() -> None:
+    """Raise a MissingDependencyError where there is no ray, before any work."""
+    if find_spec("ray") is None:
+        raise MissingDependencyError("ray", "--engine ray", "ray")
 
 
 def _import_ray(address: str | None) -> Any:

@@ -353,8 +353,10 @@ def test_a_pool_that_may_grow_makes_the_same(cluster: Any, many: Path) -> None:
     check_whole(many, "shared")
 
 
-def test_without_ray_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_names_the_extra_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    data = write_texts(tmp_path / "texts.csv", some_texts(3))
+    data = tmp_path / "not-even-looked-for.csv"
     with pytest.raises(HeadstartError, match=r"--engine ray needs ray.*pip install 'headstart\[ray\]'"):
         hs.extract(data, TEXTS, engine="ray", cache="c", quiet=True)

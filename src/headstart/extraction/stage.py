@@ -37,6 +37,7 @@ from headstart.extraction.plan import (
 from headstart.extraction.samples import FailureLimit, register
 from headstart.extraction.timings import Timings
 from headstart.network import forbid_network
+from headstart.ray_cluster import check_installed
 from headstart.remote.addresses import is_remote, plain_address
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     start = perf_counter()
     if config.offline:
         forbid_network()
+    if config.cluster is not None:
+        check_installed()
     config, name = _named(config)
     cache = Cache(config.cache)
     modality = _modality(config, cache, progress)
