@@ -34,6 +34,9 @@ MOST_CENTRED = 1 << 26
 """Numbers that are held in memory, less their centre, where several blocks of queries search them: 256 MB."""
 DENSE = 100
 """Where one row in so many is a neighbour, a product in double precision is cheaper than scoring them all again."""
+GROUPS, FEWEST_GROUPS, FEWEST_IN_GROUP = 8, 128, 4
+"""Groups of scores for each of the k largest, so that few of them share one; how many are compared at once in any case;
+and how many scores of a row a group is worth."""
 TEMPERATURE = 0.07
 """Of a vote: a neighbour of cosine c counts exp(c / temperature) (Wu et al. 2018)."""
 
@@ -273,8 +276,7 @@ class _Search:
         """Of some queries, the keys of a block that may be among the k nearest."""
         scores, floor = cosines[part], self.floor[part]
         if self.k < scores.shape[1]:
-            kth = scores.max(axis=1) if self.k == 1 else np.partition(scores, -self.k, axis=1)[:, -self.k]
-            np.maximum(floor, kth, out=floor)
+            np.maximum(floor, reached_by(self.k, scores), out=floor)
         lowest = np.maximum(floor - 2 * self.slack, np.finfo(np.float32).min)  # what is hidden is none
         # The numbers of a flat mask are found several times as fast as those of a square one.
         near = np.flatnonzero(scores >= lowest[:, None].astype(scores.dtype))
@@ -359,6 +361,26 @@ class _Search:
         kept = place < self.k
         self.found.cosine[query[kept], place[kept]] = cosine[kept]
         self.found.row[query[kept], place[kept]] = row[kept]
+
+
+def reached_by(k: int, scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """What k or more of each row of scores (N, M), k < M, are not below: nearly the k-th largest, and never above it.
+
+    It is the k-th largest of the maxima of groups, which costs a tenth of what the k-th of all costs.
+
+    Examples
+    --------
+    >>> reached_by(2, np.array([[3.0, 1.0, 2.0]])), reached_by(1, np.arange(100.0)[None])
+    (array([2.]), array([99.]))
+    """
+    n, n_groups = scores.shape[1], max(GROUPS * k, FEWEST_GROUPS)
+    if k == 1:
+        return scores.max(axis=1)
+    if n < FEWEST_IN_GROUP * n_groups:
+        return np.partition(scores, -k, axis=1)[:, -k]
+    width = n // n_groups
+    maxima = scores[:, : width * n_groups].reshape(len(scores), width, n_groups).max(axis=1)
+    return np.partition(maxima, -k, axis=1)[:, -k]
 
 
 def _incomplete(found: Neighbours, n_rows: int, own: Ints | None) -> Ints:
