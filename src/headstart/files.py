@@ -72,6 +72,11 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
+def whole_files(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, but for those that somebody is writing."""
+    return sorted(path for path in folder.iterdir() if PARTIAL not in path.name and path.is_file())
+
+
 def sweep_partials(folder: Path) -> None:
     """Delete what killed writers left half-written in a folder, once it is old enough to be sure."""
     for path in folder.glob(f"*{PARTIAL}"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import CorruptShardError
+from headstart.files import partial_path
 from headstart.remote.cache_objects import CacheObjects, Current
 from headstart.remote.store import ConflictError, MissingObjectError, open_store
 
@@ -64,6 +65,15 @@ def test_a_state_is_there_with_its_last_file(objects: CacheObjects, tmp_path: Pa
         path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()
     }
     assert (objects.set_names(), objects.state_names("mine")) == (["mine"], [STATE])
+
+
+def test_what_another_process_is_writing_is_not_put(objects: CacheObjects, tmp_path: Path) -> None:
+    for name in ("samples.parquet", "failures.jsonl", "set.json"):
+        (tmp_path / name).write_bytes(b"")
+    partial_path(tmp_path / "set.json").write_bytes(b"")
+    partial_path(tmp_path / "samples.parquet").symlink_to("gone")  # listed, and then there no more
+    objects.put_state("mine", STATE, tmp_path)
+    assert sorted(objects.state_files("mine", STATE)) == ["failures.jsonl", "samples.parquet", "set.json"]
 
 
 def test_what_is_in_force_changes_only_for_whom_knows_it(objects: CacheObjects) -> None:

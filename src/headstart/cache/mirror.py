@@ -19,7 +19,7 @@ from headstart.cache.bucket_claims import BucketClaims, abandoned_claims, has_li
 from headstart.cache.home import Home, ShardFile, in_force
 from headstart.cache.layout import STATE_NAME
 from headstart.errors import ConfigError, StorageError
-from headstart.files import make_directory, write_durably
+from headstart.files import make_directory, whole_files, write_durably
 from headstart.remote.cache_objects import (
     CURRENT,
     HEADER,
@@ -246,7 +246,7 @@ class Mirror(Home):
         """Put a hint into the bucket, or those of a folder that are not there."""
         with contextlib.suppress(StorageError, OSError):
             if path.is_dir():
-                new = [one for one in path.iterdir() if one.is_file() and one not in self._hints]
+                new = [one for one in whole_files(path) if one not in self._hints]
                 if sum(map(_size, new)) > LITTLE:  # less is put as fast as it is asked what is there
                     self._hints |= {
                         self.root / one.path for one in self.objects.store.listed(self._name(path))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headstart.cache.layout import SET_NAME, SHARD_NAME, SPACE_NAME, STATE_NAME
 from headstart.errors import CorruptShardError
-from headstart.files import make_directory, partial_path, storage_errors
+from headstart.files import make_directory, partial_path, storage_errors, whole_files
 from headstart.remote.store import (
     PAUSE,
     TRIES,
@@ -124,7 +124,7 @@ class CacheObjects:
 
     def put_state(self, name: str, digest: str, folder: Path) -> None:
         """Put the files of a state, the one last without which there is none."""
-        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != STATE_INFO)
+        files = [path for path in whole_files(folder) if path.name != STATE_INFO]
         at_once(lambda path: self.put(f"{state_folder(name, digest)}/{path.name}", path), files)
         self.put(f"{state_folder(name, digest)}/{STATE_INFO}", folder / STATE_INFO)
 

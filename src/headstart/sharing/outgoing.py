@@ -11,7 +11,7 @@ from headstart.cache.layout import CACHE_FORMAT
 from headstart.cache.maintenance.verify import check_shard, check_state, count_missing
 from headstart.cache.rows import locate
 from headstart.errors import CorruptShardError, MismatchError, StorageError
-from headstart.files import PARTIAL
+from headstart.files import whole_files
 from headstart.progress import shown
 from headstart.sharing.place import HEADER, OutgoingFile, OutgoingState
 from headstart.sharing.shard_keys import held_in
@@ -158,7 +158,7 @@ def _located(space: Space, keys: NDArray[np.uint8]) -> list[str]:
 
 def _state_files(features: FeatureSet, name: str) -> tuple[OutgoingFile, ...]:
     """``set.json`` last: where files come one by one, it says that the others are there."""
-    found = sorted(path for path in features.path.iterdir() if path.is_file() and PARTIAL not in path.name)
+    found = whole_files(features.path)
     found.sort(key=lambda path: path.name == "set.json")
     return tuple(OutgoingFile(f"sets/{name}/{features.digest}/{path.name}", path) for path in found)
 
