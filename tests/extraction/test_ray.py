@@ -304,21 +304,23 @@ def test_a_cluster_of_our_own_answers_no_stranger() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(tmp_path: Path, number: int) -> None:
     data = write_texts(tmp_path / "texts.csv", some_texts(3000))
-    before = raylets()
     process = command(data, "shared", "--engine", "ray", TINY_SECONDS="0.01")
     wait_for_shards(process, "shared", 2)
+    its_own = raylets_of(process.pid)
+    assert its_own
     os.kill(process.pid, number)
     done = ended(process)
     assert done.code == 128 + number, done.err
     assert "what was finished is kept" in done.err
-    assert raylets() == before
+    assert not any(psutil.pid_exists(pid) for pid in its_own)
     again = ended(command(data, "shared"))
     assert 0 < again.json["computed"] < 3000
     check_whole(data, "shared")
 
 
-def raylets() -> set[int]:
-    return {each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == "raylet"}
+def raylets_of(driver: int) -> list[int]:
+    began = psutil.Process(driver).children(recursive=True)
+    return [each.pid for each in began if each.name() == "raylet"]
 
 
 @pytest.mark.slow
