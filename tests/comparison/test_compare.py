@@ -468,13 +468,16 @@ class TestAdvice:
         said = self.advice(made, tmp_path, {**time, "full": full}, extraction=extraction)
         assert expected in said
 
-    def test_the_cache_has_paid_when_extraction_and_training_take_less(
-        self, made: FeatureSet, tmp_path: Path
-    ) -> None:
+    @pytest.fixture
+    def head_and_full(self, made: FeatureSet, tmp_path: Path) -> tuple[Path, Path]:
         measured(made, N, 100.0)
         head = retold(saved(made, tmp_path / "head"), timings={"fit": 3.0})
-        full = tuned(saved(made, tmp_path / "full"), fit=23.0)
-        (even,) = compare([head, full]).break_even
+        return head, tuned(saved(made, tmp_path / "full"), fit=23.0)
+
+    def test_the_cache_has_paid_when_extraction_and_training_take_less(
+        self, head_and_full: tuple[Path, Path]
+    ) -> None:
+        (even,) = compare(head_and_full).break_even
         k = even.experiments
         assert k == 6  # after five experiments both took 115 s
         assert 100 + 3 * k < 23 * k
@@ -482,14 +485,11 @@ class TestAdvice:
         assert even.time_ratio == pytest.approx(23 / 3)
 
     def test_methods_are_not_judged_by_runs_on_other_numbers_of_samples(
-        self, made: FeatureSet, tmp_path: Path
+        self, head_and_full: tuple[Path, Path]
     ) -> None:
-        measured(made, N, 100.0)
-        head = retold(saved(made, tmp_path / "head"), timings={"fit": 3.0})
-        full = tuned(saved(made, tmp_path / "full"), fit=23.0)
-        assert any("Fine-tuning " in line for line in compare([head, full]).advice)
-        retold(full, data={"n_train": 17})
-        advice = " ".join(compare([head, full]).advice)
+        assert any("Fine-tuning " in line for line in compare(head_and_full).advice)
+        retold(head_and_full[1], data={"n_train": 17})
+        advice = " ".join(compare(head_and_full).advice)
         assert "full was trained on 17 samples and head on 240" in advice
         assert "Fine-tuning " not in advice
         assert "cache" not in advice

@@ -121,11 +121,8 @@ class Mirror(Home):
 
     def refresh_set(self, folder: Path) -> None:
         """Fetch which state of a set is in force."""
-        self._note_current(folder, self._read_current(folder).digest)
-
-    def _read_current(self, folder: Path) -> Current:
-        read = self._current[folder] = self.objects.current(folder.name)
-        return read
+        self._current[folder] = self.objects.current(folder.name)
+        self._note_current(folder, self._current[folder].digest)
 
     def _note_current(self, folder: Path, digest: str | None) -> None:
         if digest is None:
@@ -266,12 +263,10 @@ class Mirror(Home):
 
     def swap_current(self, folder: Path, digest: str, replaces: str | object | None = ...) -> bool:
         """Compare and swap: of several who replace one state, one succeeds, and the others hear of it."""
-        known = self._current.pop(
-            folder, None
-        )  # what was read before may be in force still: then it is swapped
+        read = self._current.pop(folder, None)
+        if read is None or read.digest != replaces or read.digest == digest:
+            read = self.objects.current(folder.name)  # else the swap itself says whether it is in force still
         for attempt in count():
-            read = known if known and known.digest == replaces != digest else self._read_current(folder)
-            known = None
             if replaces is not ... and read.digest not in (replaces, digest):
                 self._note_current(folder, read.digest)
                 return False
@@ -279,13 +274,13 @@ class Mirror(Home):
                 break
             try:
                 self.objects.swap_current(folder.name, digest, read)
-                self._current.pop(folder, None)
                 break
             except ConflictError:
-                continue
+                pass
             except TransferError:  # it may have come through: what is in force says so
                 if attempt >= TRIES:
                     raise
+            read = self.objects.current(folder.name)
         self._note_current(folder, digest)
         return True
 

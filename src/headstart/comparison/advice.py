@@ -80,9 +80,10 @@ def advise(
     by_name = {run.name: run for run in runs}
     sentences = [_what_to_take(by_name, best, cheapest, figure)]
     if pair := _best_of_both(runs, evens, figure):
-        sentences.append(_what_tuning_gains(pair, by_name, figure))
-        if _are_as_many(by_name[pair.cached].n_train, by_name[pair.tuned].n_train):
-            sentences.append(_when_the_cache_pays(pair, by_name))
+        if other := _on_other_numbers(by_name[pair.cached], by_name[pair.tuned]):
+            sentences.append(other)
+        else:
+            sentences += [_what_tuning_gains(pair, by_name, figure), _when_the_cache_pays(pair, by_name)]
     return sentences
 
 
@@ -190,13 +191,19 @@ def _best_of_both(
     return next(even for even in evens if (even.cached, even.tuned) == (cached, tuned))
 
 
+def _on_other_numbers(cached: ComparedRun, tuned: ComparedRun) -> str | None:
+    """Why two runs do not say what fine-tuning gains, where they were trained on other numbers of samples."""
+    n, of_tuned = cached.n_train, tuned.n_train
+    if n is None or of_tuned is None or min(n, of_tuned) >= ABOUT_AS_MANY * max(n, of_tuned):
+        return None
+    return (
+        f"These two do not say what fine-tuning gains: {tuned.name} was trained on {of_tuned:,} samples and "
+        f"{cached.name} on {n:,}; `--shots` and `--curve` give both the same ones."
+    )
+
+
 def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun], figure: Figure) -> str:
     cached, tuned = runs[even.cached], runs[even.tuned]
-    if not _are_as_many(cached.n_train, tuned.n_train):
-        return (
-            f"These two do not say what fine-tuning gains: {tuned.name} was trained on {tuned.n_train:,} samples and "
-            f"{cached.name} on {cached.n_train:,}; `--shots` and `--curve` give both the same ones."
-        )
     interval = even.interval
     said = gained(abs(even.gain), interval, figure)
     time = share_of_time(tuned.cost, cached.cost)
@@ -208,11 +215,6 @@ def _what_tuning_gains(even: BreakEven, runs: Mapping[str, ComparedRun], figure:
     if even.gain > 0:
         return f"Fine-tuning gains {said}: {tuned.name} over the best head, {cached.name}, for {time}."
     return f"Fine-tuning loses {said}: {tuned.name} to the best head, {cached.name}, for {time}."
-
-
-def _are_as_many(one: int | None, other: int | None) -> bool:
-    """Whether two numbers of train samples, where they are known, are about the same."""
-    return one is None or other is None or min(one, other) >= ABOUT_AS_MANY * max(one, other)
 
 
 def _when_the_cache_pays(even: BreakEven, runs: Mapping[str, ComparedRun]) -> str:

@@ -117,14 +117,14 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
     scan = None if source.streams else _scan(source, cache, config, name, progress)
     if scan is not None:
         name, found = scan.name, scan.found
-    elif name and not config.replace and (earlier := cache.find_set(name)):
-        check_kinds(earlier, source)
+    else:
+        found = cache.find_set(name) if name else None
+        if found is not None and not config.replace:
+            check_kinds(found, source)
     results: list[ExtractionResult] = []
     for number, (part, opened) in enumerate(backbones):
         if number:  # the features of the first are there, and stay
             part = part.model_copy(update={"replace": False, "drop_corrections": False})
-        if number or scan is None:
-            found = cache.find_set(name) if name else None
         failed = permanent_failures(None if config.retry_failed else found)
         if scan is None:
             corrections = kept_corrections(found, part.drop_corrections)
@@ -138,6 +138,7 @@ def extract(config: ExtractConfig, progress: Progress) -> ExtractionResult:
         name = name or name_of_content(filled.plan.samples, source.modality, *config.backbones)
         features, failures = commit(name, part, source, opened, filled, progress)
         opened.release()
+        found = features
         results.append(_result(part, source, features, filled, failures, perf_counter() - start))
     if isinstance(source, ShortTexts) and source.left_out:
         progress.say(source.left_out)
