@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from headstart.heads import neighbours, scores
-from headstart.heads.neighbours import nearest, nearest_of, unit_rows
+from headstart.heads.neighbours import nearest, nearest_of, nearest_within, unit_rows
 
 By = Literal["cosine", "product"]
 
@@ -143,3 +144,45 @@ def test_many_queries_without_a_centre_are_met_block_by_block(
     np.testing.assert_allclose(found.cosine, best, atol=1e-12)
     np.testing.assert_allclose(np.take_along_axis(every, found.row, 1), best, atol=1e-12)
     assert found.row[120, 0] == 20
+
+
+@st.composite
+def parted(draw: st.DrawFn) -> tuple[np.ndarray, list[slice], int]:
+    """Rows with many ties, in one to three parts, and a k that may be more than a part has."""
+    width = draw(st.integers(1, 4))
+    numbers = st.one_of(st.sampled_from([0.0, 1.0, -1.0, 0.5]), st.floats(-8, 8, width=16))
+    dtype = draw(st.sampled_from([np.float16, np.float32]))
+    rows = draw(arrays(dtype, (draw(st.integers(2, 40)), width), elements=numbers))
+    ends = sorted(draw(st.sets(st.integers(1, len(rows) - 1), max_size=2)))
+    return rows, [slice(*pair) for pair in pairwise([0, *ends, len(rows)])], draw(st.integers(1, 20))
+
+
+@settings(max_examples=150, deadline=None)
+@given(parted(), st.booleans(), st.booleans(), st.booleans())
+def test_comparing_each_pair_once_finds_what_comparing_it_twice_finds(
+    problem: Any, is_centred: bool, is_ranked: bool, is_short_of_room: bool
+) -> None:
+    rows, parts, k = problem
+    centre = rows.mean(axis=0, dtype=np.float64) if is_centred else None
+    rank = np.random.default_rng(0).permutation(len(rows)) if is_ranked else None
+    expected = nearest_within(rows, k, parts, centre, rank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "QUERIES", 6)
+        patch.setattr(neighbours, "PIECE_NUMBERS", 8)
+        if is_short_of_room:
+            patch.setattr(neighbours, "CANDIDATES_OF_ALL", 0)
+        patch.setattr(neighbours, "nearest", None)  # which compares it twice
+        found = nearest_within(rows, k, parts, centre, rank) if len(rows) > 6 else expected
+    for near, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(near.row, wanted.row)
+        np.testing.assert_array_equal(near.cosine, wanted.cosine)
+
+
+def test_rows_that_do_not_fit_are_compared_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    monkeypatch.setattr(neighbours, "QUERIES", 8)
+    once = nearest_within(rows, 3)
+    monkeypatch.setattr(neighbours, "MOST_HELD", 100)
+    monkeypatch.setattr(neighbours, "_compare", None)
+    [twice] = nearest_within(rows, 3)
+    np.testing.assert_array_equal(once[0].row, twice.row)

@@ -13,9 +13,8 @@ Hager (1989), Updating the Inverse of a Matrix (the identity of Woodbury).
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
-from headstart.devices import Array
+from headstart.devices import Array, array_namespace
 from headstart.heads.parallel import each, parts_of
 
 ROWS_PER_ROOT = 1.2
@@ -82,13 +81,13 @@ class _Blocks:
         intercept = xp.clip(noise + rest + INTERCEPT * total, min=tiny)
         self._narrow = 1 / xp.sqrt(xp.concat([flat, intercept[:, None]], axis=1))  # (K, D + 1)
         root = xp.sqrt(w)[:, :, None]
-        self._rows = xp.empty((*rows.shape, X.shape[1] + 1), dtype=X.dtype, device=device(X))
+        self._rows = xp.empty((*rows.shape, X.shape[1] + 1), dtype=X.dtype, device=X.device)
         self._rows[:, :, :-1] = taken
         self._rows[:, :, -1] = 1
         self._rows *= root
         self._rows *= self._narrow[:, None, :]
         inner = self._rows @ xp.matrix_transpose(self._rows)
-        inner += xp.eye(inner.shape[-1], dtype=X.dtype, device=device(X))
+        inner += xp.eye(inner.shape[-1], dtype=X.dtype, device=X.device)
         self._inner = _inverse(inner)
 
     def solve(self, slopes: Array) -> Array:

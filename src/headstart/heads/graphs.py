@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.heads.approximate import EXACT_UP_TO, Index
-from headstart.heads.neighbours import Neighbours, nearest
+from headstart.heads.neighbours import Neighbours, nearest, nearest_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +76,8 @@ def graph_of(rows: Units, k: int, index: Index | None) -> Neighbours:
 
 def _graph(rows: Units, k: int, index: Index | None) -> Neighbours:
     # Scores are comparable, so that they are the same whatever k.
+    if index is None:
+        return nearest_within(rows, k, is_unit=True)[0]
     return nearest(rows, rows, k, own=np.arange(len(rows)), is_unit=True, is_comparable=True, index=index)
 
 

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from array_api_compat import array_namespace
-
-from headstart.devices import Array
+from headstart.devices import Array, array_namespace
 
 MEMORY = 10
 """Pairs of steps and changes of gradient that correct the curvature."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from headstart.devices import Array, fetched, moved, pick_gpu, seed_of
+from headstart.devices import Array, array_namespace, fetched, moved, pick_gpu, seed_of
 from headstart.heads.answers import Floats
 from headstart.heads.estimators import CLASS_WEIGHTS, SCALINGS, AffineHead, Classifier, held_out
 from headstart.heads.lbfgs import Minimiser
@@ -245,7 +244,7 @@ class Problem:
     def rows(self, chosen: NDArray[np.int64]) -> Problem:
         """The same with some of the samples."""
         xp = array_namespace(self.X)
-        at = xp.asarray(chosen, device=device(self.X))
+        at = xp.asarray(chosen, device=self.X.device)
         weights = None if self.weights is None else self.weights[at]
         return replace(self, X=self.X[at], targets=self.targets[at], weights=weights)
 

@@ -7,9 +7,8 @@ a matrix, and with intercepts that give classes and labels their shares; see `he
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
-from headstart.devices import Array
+from headstart.devices import Array, array_namespace
 from headstart.heads.curvature import Curvature, mean_squares
 from headstart.heads.lbfgs import Inverse
 from headstart.heads.parallel import each, parts_of
@@ -40,7 +39,7 @@ class SoftmaxLoss:
         self._parts = _parts(X, n_classes)
         self._spread = mean_squares(X)
         self.penalised = self._over_intercepts(1, 0)[0]
-        xp, hot = self._xp, codes[:, None] == self._xp.arange(n_classes, device=device(X))
+        xp, hot = self._xp, codes[:, None] == self._xp.arange(n_classes, device=X.device)
         weighed = hot if weights is None else xp.where(hot, weights[:, None], 0)
         counts = xp.sum(weighed, axis=0, dtype=xp.float64)
         intercepts = xp.log(xp.clip(counts / xp.sum(counts), min=LEAST_SHARE))
@@ -60,7 +59,7 @@ class SoftmaxLoss:
 
     def _look(self, logits: Array, part: slice, slopes: Array) -> Array:
         xp, codes = self._xp, self._codes[part]
-        right = xp.arange(codes.shape[0], device=device(codes)), codes
+        right = xp.arange(codes.shape[0], device=codes.device), codes
         logits = logits - xp.max(logits, axis=1, keepdims=True)
         wanted = logits[right]
         if self.smoothing:
@@ -105,7 +104,7 @@ class SoftmaxLoss:
 
     def _over_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
         xp, X = self._xp, self.X
-        whole = xp.full((X.shape[1] + 1, self.n_classes), matrix, dtype=X.dtype, device=device(X))
+        whole = xp.full((X.shape[1] + 1, self.n_classes), matrix, dtype=X.dtype, device=X.device)
         whole[-1] = intercepts
         return whole.reshape(1, -1)
 
@@ -162,7 +161,7 @@ class SigmoidLoss:
 
     def _beside_intercepts(self, matrix: float, intercepts: Array | float) -> Array:
         xp, X = self._xp, self.X
-        whole = xp.full((self._targets.shape[1], X.shape[1] + 1), matrix, dtype=X.dtype, device=device(X))
+        whole = xp.full((self._targets.shape[1], X.shape[1] + 1), matrix, dtype=X.dtype, device=X.device)
         whole[:, -1] = intercepts
         return whole
 
@@ -170,7 +169,7 @@ class SigmoidLoss:
 def _affine(X: Array, matrix: Array, intercepts: Array, parts: list[slice]) -> Array:
     """``X @ matrix + intercepts``, parts of its rows at once."""
     xp = array_namespace(X)
-    whole = xp.empty((X.shape[0], matrix.shape[1]), dtype=X.dtype, device=device(X))
+    whole = xp.empty((X.shape[0], matrix.shape[1]), dtype=X.dtype, device=X.device)
 
     def fill(part: slice) -> None:
         whole[part] = X[part] @ matrix

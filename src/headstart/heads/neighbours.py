@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from headstart.heads.parallel import each, parts_at_once
+from headstart.heads.parallel import each, parts_at_once, side_by_side
 from headstart.heads.rows import Rows, in_blocks
-from headstart.heads.scores import Scores
+from headstart.heads.scores import PIECE_NUMBERS, Scores, rounding_of
+from headstart.samples import ChosenRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,10 +29,14 @@ QUERIES, KEYS = 2048, 4096
 """Rows of a block: its cosines are 32 MB."""
 CANDIDATES = 1 << 20
 """Pairs that are held before they are scored."""
+CANDIDATES_OF_ALL = 1 << 23
+"""The same of all blocks that are searched at once: 200 MB."""
 SCORED_VALUES = 1 << 16
 """Numbers of the pairs that are scored together: they stay in the processor's cache."""
 MOST_CENTRED = 1 << 26
 """Numbers that are held in memory, less their centre, where several blocks of queries search them: 256 MB."""
+MOST_HELD = 1 << 25
+"""Numbers that are held in double and in single precision, where each row is compared with all others: 384 MB."""
 DENSE = 100
 """Where one row in so many is a neighbour, a product in double precision is cheaper than scoring them all again."""
 GROUPS, FEWEST_GROUPS, FEWEST_IN_GROUP = 8, 128, 4
@@ -144,6 +149,96 @@ def nearest(
     return found
 
 
+def nearest_within(
+    X: Rows,
+    k: int,
+    parts: Sequence[slice] | None = None,
+    centre: Floats | None = None,
+    rank: Ranks | None = None,
+    is_unit: bool = False,
+) -> list[Neighbours]:
+    """Of each row (N, D) the k nearest others in each part of the rows, by cosine; the scores are comparable.
+
+    As `nearest` finds them, in little more than half of its time where the rows fit into memory: a pair is compared
+    once.
+
+    Parameters
+    ----------
+    parts : sequence of slice, optional
+        Consecutive, of all rows; without it one.
+    centre, rank, is_unit
+        As those of `nearest`.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0], [0, 1], [1, 0.1]])
+    >>> [near.row.ravel().tolist() for near in nearest_within(X, 1, [slice(0, 2), slice(2, 3)])]
+    [[1, 0, 0], [2, 2, -1]]
+    """
+    n, width = X.shape
+    parts = [slice(0, n)] if parts is None else parts
+    if not QUERIES < n <= MOST_HELD // max(width, 1):
+        return [_of_part(X, k, part, centre, rank, is_unit) for part in parts]
+    units = np.empty((n, width))
+    for place, block in in_blocks(X):
+        units[place] = block if is_unit else unit_rows(block, centre)
+    found = [Neighbours(np.full((n, k), -np.inf), np.full((n, k), -1, dtype=np.int64)) for _ in parts]
+    _compare(units, parts, found, rank)
+    return found
+
+
+def _of_part(
+    X: Rows, k: int, part: slice, centre: Floats | None, rank: Ranks | None, is_unit: bool
+) -> Neighbours:
+    """The same of one part, by comparing each row with all of its rows."""
+    rows, inside = np.arange(X.shape[0]), np.arange(part.start, part.stop)
+    is_all = len(inside) == len(rows)
+    own = np.where((rows >= part.start) & (rows < part.stop), rows - part.start, -1)
+    among = X if is_all else ChosenRows(X, inside)
+    inner = rank if is_all or rank is None else rank[inside]
+    return nearest(X, among, k, centre, own, inner, is_unit, is_comparable=True).numbered(inside)
+
+
+def _compare(units: Floats, parts: Sequence[slice], found: Sequence[Neighbours], rank: Ranks | None) -> None:
+    """Each block of rows with itself and with those after it; both sides of a pair learn of it."""
+    singles = units.astype(np.float32)
+    slack = rounding_of(units.shape[1], singles.dtype) * float(np.square(units).sum(axis=1).max())
+    blocks = [
+        (which, slice(start, min(start + QUERIES, part.stop)))
+        for which, part in enumerate(parts)
+        for start in range(part.start, part.stop, QUERIES)
+    ]
+    most_pending = min(CANDIDATES, CANDIDATES_OF_ALL // (len(blocks) * len(parts)))
+    searches = [
+        [
+            _Held(units, block, Neighbours(near.cosine[block], near.row[block]), rank, slack, most_pending)
+            for near in found
+        ]
+        for _, block in blocks
+    ]
+    # Where columns lie a power of two apart they share a place in the cache, and turning them takes four times as long.
+    room = np.empty((QUERIES, QUERIES + 16), dtype=np.float32)
+    with side_by_side():
+        for number, (which, block) in enumerate(blocks):
+            for other, (its_part, rows) in enumerate(blocks[number:], start=number):
+                scores = room[: block.stop - block.start, : rows.stop - rows.start]
+                _multiply(singles[block], singles[rows], scores)
+                if other == number:
+                    np.fill_diagonal(scores, -np.inf)
+                else:
+                    searches[other][which].choose(scores.T, block.start)
+                searches[number][its_part].choose(scores, rows.start)
+            for search in searches[number]:
+                search.settle()
+
+
+def _multiply(left: NDArray[Any], right: NDArray[Any], to: NDArray[Any]) -> None:
+    """Products of rows (n, D) and (m, D), to (n, m)."""
+    step = max(1, PIECE_NUMBERS // max(right.shape[1], 1))
+    pieces = [slice(first, first + step) for first in range(0, len(right), step)]
+    each(lambda piece: np.matmul(left, right[piece].T, out=to[:, piece]), pieces)
+
+
 def nearest_of(found: Sequence[Neighbours], k: int, rank: Ints) -> Neighbours:
     """The k nearest (N, k) of those that searches of different rows of one matrix (M, D) found, at least k each.
 
@@ -195,72 +290,33 @@ class _Centred:
         return replace(self, held=held)
 
 
-class _Search:
-    """The neighbours of one block of queries.
+class _Nearest:
+    """The neighbours of one block of queries, as scores of more and more rows come in.
 
-    In each block of keys those are kept that may belong to the k nearest: a score in the product's precision is off
+    Of each block of rows those are kept that may belong to the k nearest: a score in the product's precision is off
     by at most `slack`, so that no other row can.
     """
 
-    def __init__(
-        self,
-        queries: NDArray[Any],
-        among: Rows,
-        found: Neighbours,
-        centred: _Centred | None,
-        rank: Ranks | None,
-        is_unit: bool,
-        is_dense: bool,
-        is_cosine: bool,
-    ) -> None:
-        self.among, self.found = among, found
-        self.centred, self.rank = centred, rank
-        self.centre = None if centred is None else centred.centre
-        self.is_unit = is_unit or not is_cosine  # so that rows are taken as they are
-        # By products, too: they are put right in the end.
-        self.queries = queries.astype(np.float64) if is_unit else unit_rows(queries, self.centre)
+    def __init__(self, queries: Floats, found: Neighbours, rank: Ranks | None) -> None:
+        self.queries, self.found, self.rank = queries, found, rank
         self.k = found.row.shape[1]
-        self.is_dense = is_dense
-        self.scores = self._open_scores()
+        self.is_dense, self.most_pending = False, CANDIDATES
         self.floor = np.full(len(queries), -np.inf)  # the k-th nearest is at least as near, up to the slack
         self.pending: list[tuple[Ints, Ints, Floats]] = []
         self.n_pending = 0
         self.is_crowded = False
 
-    def run(self, own: Ints | None) -> None:
-        for place, scores in self.scores.blocks():
-            if own is not None:
-                here = np.flatnonzero((own >= place.start) & (own < place.stop))
-                scores[here, own[here] - place.start] = -np.inf
-            self._choose(scores, place.start)
-        self._settle()
-
-    def run_among(self, candidates: Ints, own: Ints | None) -> None:
-        """The same of those rows alone that may be among the nearest, (N, n); -1 is none."""
-        is_one = candidates >= 0
-        if own is not None:
-            is_one &= candidates != own[:, None]
-        query, place = np.nonzero(is_one)
-        row = candidates[query, place]
-        cosine = self._scores(query, row)
-        order = self._order(query, cosine, row)
-        self._keep(query[order], row[order], cosine[order])
-
     @property
     def slack(self) -> float:
         """How far a score of the rows so far is off at most."""
-        return self.scores.rounding * self.scores.longest
+        raise NotImplementedError
 
-    def _open_scores(self) -> Scores:
-        among = self.centred or self.among
-        is_cosine = not self.is_unit and self.centred is None
-        dtype = np.dtype(np.float64 if self.is_dense else np.float32)
-        return Scores(self.queries, among, is_cosine, QUERIES * KEYS, dtype)
+    def units(self, rows: Ints) -> Floats:
+        """Rows, as their products with the queries give the scores."""
+        raise NotImplementedError
 
-    def _units(self, X: NDArray[Any]) -> Floats:
-        return X.astype(np.float64) if self.is_unit else unit_rows(X, self.centre)
-
-    def _choose(self, cosines: NDArray[np.floating[Any]], start: int) -> None:
+    def choose(self, cosines: NDArray[np.floating[Any]], start: int) -> None:
+        """Look at the scores (N, n) of the rows from ``start`` on."""
         step = max(1, CANDIDATES // cosines.shape[1])
         parts = [slice(first, first + step) for first in range(0, len(cosines), step)]
         at_once = parts_at_once()  # in the worst case all pairs of a part are near
@@ -268,13 +324,13 @@ class _Search:
             for found in each(partial(self._near, cosines, start), parts[first : first + at_once]):
                 self.pending.append(found)
                 self.n_pending += len(found[0])
-            if self.n_pending > CANDIDATES:
+            if self.n_pending > self.most_pending:
                 self.is_crowded = True
-                self._settle()
+                self.settle()
 
     def _near(self, cosines: NDArray[np.floating[Any]], start: int, part: slice) -> tuple[Ints, Ints, Floats]:
         """Of some queries, the keys of a block that may be among the k nearest."""
-        scores, floor = cosines[part], self.floor[part]
+        scores, floor = np.ascontiguousarray(cosines[part]), self.floor[part]
         if self.k < scores.shape[1]:
             np.maximum(floor, reached_by(self.k, scores), out=floor)
         lowest = np.maximum(floor - 2 * self.slack, np.finfo(np.float32).min)  # what is hidden is none
@@ -283,7 +339,7 @@ class _Search:
         query, key = np.divmod(near, scores.shape[1])
         return query + part.start, key + start, scores[query, key].astype(np.float64)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Score what is pending, and keep the k nearest of it and of what was found before."""
         if not self.n_pending:
             return
@@ -327,7 +383,7 @@ class _Search:
         ends = np.append(starts, len(row))
         for first in range(0, len(rows), KEYS):
             last = min(first + KEYS, len(rows))
-            units = self._units(self.among[rows[first:last]])
+            units = self.units(rows[first:last])
             part = order[ends[first] : ends[last]]
             scores[part] = self._products(query[part], np.searchsorted(rows[first:last], row[part]), units)
         return scores
@@ -342,11 +398,13 @@ class _Search:
             query, key = codes // len(first), first[codes % len(first)]
         scores = np.empty(len(query))
         step = max(1, SCORED_VALUES // units.shape[1])
-        for start in range(0, len(query), step):
-            part = slice(start, start + step)
+
+        def fill(part: slice) -> None:
             products = self.queries[query[part]]
             products *= units[key[part]]
             products.sum(axis=1, out=scores[part])
+
+        each(fill, [slice(start, start + step) for start in range(0, len(query), step)])
         return scores if back is None else scores[back]
 
     def _keep(self, query: Ints, row: Ints, cosine: Floats) -> None:
@@ -361,6 +419,87 @@ class _Search:
         kept = place < self.k
         self.found.cosine[query[kept], place[kept]] = cosine[kept]
         self.found.row[query[kept], place[kept]] = row[kept]
+
+
+class _Search(_Nearest):
+    """Of queries (N, D) among other rows."""
+
+    def __init__(
+        self,
+        queries: NDArray[Any],
+        among: Rows,
+        found: Neighbours,
+        centred: _Centred | None,
+        rank: Ranks | None,
+        is_unit: bool,
+        is_dense: bool,
+        is_cosine: bool,
+    ) -> None:
+        self.among, self.centred = among, centred
+        self.centre = None if centred is None else centred.centre
+        self.is_unit = is_unit or not is_cosine  # so that rows are taken as they are
+        # By products, too: they are put right in the end.
+        units = queries.astype(np.float64) if is_unit else unit_rows(queries, self.centre)
+        super().__init__(units, found, rank)
+        self.is_dense = is_dense
+        self.scores = self._open_scores()
+
+    def run(self, own: Ints | None) -> None:
+        for place, scores in self.scores.blocks():
+            if own is not None:
+                here = np.flatnonzero((own >= place.start) & (own < place.stop))
+                scores[here, own[here] - place.start] = -np.inf
+            self.choose(scores, place.start)
+        self.settle()
+
+    def run_among(self, candidates: Ints, own: Ints | None) -> None:
+        """The same of those rows alone that may be among the nearest, (N, n); -1 is none."""
+        is_one = candidates >= 0
+        if own is not None:
+            is_one &= candidates != own[:, None]
+        query, place = np.nonzero(is_one)
+        row = candidates[query, place]
+        cosine = self._scores(query, row)
+        order = self._order(query, cosine, row)
+        self._keep(query[order], row[order], cosine[order])
+
+    @property
+    def slack(self) -> float:
+        return self.scores.rounding * self.scores.longest
+
+    def units(self, rows: Ints) -> Floats:
+        found = self.among[rows]
+        return found.astype(np.float64) if self.is_unit else unit_rows(found, self.centre)
+
+    def _open_scores(self) -> Scores:
+        among = self.centred or self.among
+        is_cosine = not self.is_unit and self.centred is None
+        dtype = np.dtype(np.float64 if self.is_dense else np.float32)
+        return Scores(self.queries, among, is_cosine, QUERIES * KEYS, dtype)
+
+
+class _Held(_Nearest):
+    """Of a block of rows (N, D) that are held as they are compared, among all of them."""
+
+    def __init__(
+        self,
+        held: Floats,
+        block: slice,
+        found: Neighbours,
+        rank: Ranks | None,
+        slack: float,
+        most_pending: int,
+    ) -> None:
+        super().__init__(held[block], found, rank)
+        self._held, self._slack, self.most_pending = held, slack, most_pending
+
+    @property
+    def slack(self) -> float:
+        return self._slack
+
+    def units(self, rows: Ints) -> Floats:
+        found: Floats = self._held[rows]
+        return found
 
 
 def reached_by(k: int, scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -18,8 +18,8 @@ from threadpoolctl import ThreadpoolController
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-PART = 1 << 24
-"""Products of a part, at least: about a millisecond."""
+PART = 1 << 25
+"""Products of a part, at least: about a millisecond; of smaller ones threads wait in turn for the interpreter."""
 MOST_PARTS = 16
 
 _helpers: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("helpers", default=None)

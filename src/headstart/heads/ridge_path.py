@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from headstart.devices import Array, fetched, moved
+from headstart.devices import Array, array_namespace, fetched, moved
 from headstart.heads.rows import Rows, in_blocks, moments_of
 
 if TYPE_CHECKING:

@@ -31,6 +31,15 @@ SMALLEST, LARGEST = 1e-25, 1e30
 """Squared lengths between which nothing that counts is lost in single precision."""
 
 
+def rounding_of(width: int, dtype: np.dtype[Any]) -> float:
+    """How far a score of rows (D,) of length 1 is off at most.
+
+    A sum of D products is, in any order, with or without fused multiplication; the square of a length is, too, of which
+    the root has half; 16 for what is rounded once.
+    """
+    return (1.5 * width + 16) * float(np.finfo(dtype).eps) / 2
+
+
 class Scores:
     """Scores of queries (N, D) against rows (M, D), a block after the other.
 
@@ -60,13 +69,8 @@ class Scores:
 
     @property
     def rounding(self) -> float:
-        """How far a score is off at most, of rows of length 1.
-
-        A sum of D products is, in any order, with or without fused multiplication; the square of a length is, too,
-        of which the root has half; 16 for what is rounded once.
-        """
-        n_sums = 1.5 * int(self._left.shape[1]) + 16
-        return n_sums * float(np.finfo(self._dtype).eps) / 2
+        """How far a score is off at most, of rows of length 1."""
+        return rounding_of(int(self._left.shape[1]), self._dtype)
 
     def blocks(self) -> Iterator[tuple[slice, Numbers]]:
         """Consecutive rows and the scores of each query, shape (N, n); the array is used again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.approximate import Index, Recall, asks_for_an_index, is_worth_an_index, recall_of
-from headstart.heads.neighbours import Neighbours, nearest, nearest_of
+from headstart.heads.neighbours import Neighbours, nearest, nearest_of, nearest_within
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
 from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig, Leaks, splits_of
@@ -165,9 +166,22 @@ class _Compared:
         k, everyone = min(N_NEIGHBOURS, len(self.samples) - 1), np.arange(len(self.samples))
         train = self.rows["train"]
         others = np.setdiff1d(everyone, train, assume_unique=True)
-        found = [self._search(everyone, among, k) for among in (train, others) if len(among)]
+        parts = [some for some in (train, others) if len(some)]
+        if self._is_approximate:
+            found = [self._search(everyone, part, k) for part in parts]
+        else:
+            found = self._each_other(parts, k)
         self.near_train = found[0] if len(train) else None
         return nearest_of(found, k, self._rank) if len(found) > 1 else found[0]
+
+    def _each_other(self, parts: Sequence[Rows], k: int) -> list[Neighbours]:
+        """Of each sample the nearest in each part of the rows."""
+        order, ends = np.concatenate(parts), np.cumsum([0, *map(len, parts)]).tolist()
+        stretches = [slice(*ends_of) for ends_of in pairwise(ends)]
+        rows = ChosenRows(self.samples, order)
+        found = nearest_within(rows, k, stretches, self._centre, self._rank[order])
+        places = np.argsort(order)
+        return [near.of(places).numbered(order) for near in found]
 
     def nearest_train(self, rows: Rows, train: Rows) -> Neighbours:
         """The nearest to each of some rows outside train, of some or all of train; at least one."""

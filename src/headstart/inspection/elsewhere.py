@@ -21,7 +21,7 @@ from headstart.errors import ConfigError
 from headstart.extraction.inputs import inputs_of_set
 from headstart.files import write_durably, write_folder
 from headstart.heads.approximate import Index, asks_for_an_index, recall_of
-from headstart.heads.neighbours import nearest
+from headstart.heads.neighbours import nearest, nearest_within
 from headstart.heads.rows import mean_of
 from headstart.inspection.project import META, as_numbers
 from headstart.inspection.thumbnails import shown_image, suffix_of_image
@@ -231,10 +231,10 @@ def _neighbours(drawn: DrawnSamples, config: ProjectConfig, progress: Progress) 
 
 
 def _nearest(X: NDArray[Any], k: int, config: ProjectConfig, progress: Progress) -> Neighbours:
-    centre, everyone = mean_of(X), np.arange(len(X))
+    centre = mean_of(X)
     if not asks_for_an_index(config.neighbours, len(X), progress):
-        return nearest(X, X, k, centre, everyone)
-    found = nearest(X, X, k, centre, everyone, index=Index.made(X, config.seed, centre))
+        return nearest_within(X, k, centre=centre)[0]
+    found = nearest(X, X, k, centre, np.arange(len(X)), index=Index.made(X, config.seed, centre))
     recall = recall_of(
         found.of, lambda rows: nearest(X[rows], X, k, centre, rows, is_comparable=True), len(X), config.seed
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.heads.neighbours import QUERIES, nearest
+from headstart.heads.neighbours import QUERIES, nearest, nearest_within
 from headstart.heads.rows import in_blocks
 from headstart.heads.units import draw, fit_centres, k_means
 from headstart.samples import ChosenRows
@@ -69,7 +69,7 @@ def _by_typicality(pool: Pool, rows: Rows) -> tuple[Rows, NDArray[np.float64]]:
         return rows, np.zeros(len(rows))
     units = pool.units[rows]
     k = min(NEAREST, len(rows) - 1)
-    near = nearest(units, units, k, own=np.arange(len(rows)), is_unit=True)
+    [near] = nearest_within(units, k, is_unit=True)
     typicality = 1 / (distance(near.cosine).mean(axis=1) + 1e-6)
     order = np.argsort(-typicality, kind="stable")
     return rows[order], typicality[order]

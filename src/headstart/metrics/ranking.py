@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.heads.parallel import each, side_by_side
 from headstart.metrics.counts import Floats, ratio
 from headstart.metrics.resampling import (
     FEWEST_RESAMPLES,
@@ -144,10 +145,13 @@ def _means(
 ) -> dict[str, Floats]:
     """Both figures in each of B resamples, (B,) each: means over the columns that can be scored there."""
     sums, counts = np.zeros((2, len(weights))), np.zeros((2, len(weights)))
-    for positive, column in zip(is_positive.T, np.ascontiguousarray(scores.T), strict=True):
-        if not positive.any():
-            continue
-        pair = (_by_products if by_products else weighted_ranking_figures)(positive, column, weights)
+    figures = _by_products if by_products else weighted_ranking_figures
+    columns = zip(is_positive.T, np.ascontiguousarray(scores.T), strict=True)
+    with side_by_side():
+        pairs = each(
+            lambda one: figures(*one, weights), [(mine, column) for mine, column in columns if mine.any()]
+        )
+    for pair in pairs:
         for number, values in enumerate(pair):
             is_scored = np.isfinite(values)
             sums[number] += np.where(is_scored, values, 0)
