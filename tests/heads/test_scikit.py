@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib import import_module
 
@@ -48,3 +49,19 @@ def test_an_error_meanwhile_leaves_nothing_behind() -> None:
     with pytest.raises(ZeroDivisionError), postponed(NAME):
         _ = 1 / 0
     assert NAME not in sys.modules
+
+
+IN_A_PACKAGE = """
+import numpy
+from headstart.heads.scikit import Later, postponed
+
+with postponed("numpy.f2py"):
+    assert isinstance(numpy.f2py, Later)
+assert "f2py" not in vars(numpy)
+assert callable(numpy.f2py.run_main)
+assert not isinstance(numpy.f2py, Later)
+"""
+
+
+def test_a_part_of_a_package_is_found_there_and_afterwards_is_not() -> None:
+    subprocess.run([sys.executable, "-c", IN_A_PACKAGE], check=True)

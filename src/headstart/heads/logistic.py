@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 STRENGTHS = np.logspace(-4, 1.5, 12)
 """What ``auto`` tries on features of variance 1; on others, divided by their mean variance."""
-WORSE = 1.02
-"""By how much the loss must have risen above its least for the path to end."""
+WORSE, FAR_WORSE = 1.02, 1.05
+"""By how much the loss must have risen above its least for the path to end: at the second value of C, or at one."""
 ROWS_PER_AXIS, ROWS_FOR_AXES = 2, 50_000
 """Samples for each dimension, with fewer of which principal axes are chance, and as many as are enough."""
 WIDTH_PER_OUTPUT = 16
@@ -186,7 +186,9 @@ class LogisticHead(Classifier, AffineHead):
             self.path_.append({"C": C, "validation_loss": loss, "validation_accuracy": accuracy})
             if best is None or loss < least:
                 best, least = solution, loss
-            elif loss > WORSE * least and self.path_[-2]["validation_loss"] > least:
+            elif loss > FAR_WORSE * least or (
+                loss > WORSE * least and self.path_[-2]["validation_loss"] > least
+            ):
                 break
         assert best is not None
         return best, solver.route
