@@ -6,11 +6,22 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from headstart.heads import neighbours
 from headstart.heads.neighbours import Neighbours, nearest, unit_rows, votes
 from headstart.heads.rows import mean_of
-from headstart.inspection.distances import crossing, groups_of, neighbour_distance, pairs_above, robust_z
+from headstart.inspection.distances import (
+    Pairs,
+    crossing,
+    groups_of,
+    neighbour_distance,
+    pairs_above,
+    robust_z,
+)
 from headstart.samples import ChosenRows
 
 from ..variants import variants
@@ -167,3 +178,25 @@ def test_the_order_is_that_of_one_sum_whatever_is_pending(k: int, monkeypatch: p
             found = nearest(rows, rows, k)
             assert np.array_equal(found.row, expected)
             np.testing.assert_allclose(found.cosine, np.take_along_axis(cosine, expected, 1), atol=1e-14)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_groups_are_the_connected_components_of_the_pairs(n: int, data: st.DataObject) -> None:
+    ends = data.draw(st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=60))
+    first, second = np.array([end for end in ends if end[0] != end[1]], dtype=np.int64).reshape(-1, 2).T
+    _, part = connected_components(
+        coo_array((np.ones(len(first)), (first, second)), shape=(n, n)), directed=False
+    )
+    groups = groups_of(Pairs(first, second, np.ones(len(first), np.float32)), n)
+    paired = np.zeros(n, bool)
+    paired[first] = paired[second] = True
+    np.testing.assert_array_equal(groups >= 0, paired)
+    for row in np.flatnonzero(paired):
+        np.testing.assert_array_equal(groups == groups[row], paired & (part == part[row]))
+
+
+def test_a_long_chain_of_pairs_is_one_group() -> None:
+    order = np.random.default_rng(0).permutation(20_000)
+    groups = groups_of(Pairs(order[:-1], order[1:], np.ones(19_999, np.float32)), 20_000)
+    assert (groups == 0).all()

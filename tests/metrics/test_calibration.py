@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
@@ -11,7 +13,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from headstart.metrics.calibration import fit_temperature, probabilities_at
+from headstart.metrics import calibration
+from headstart.metrics.calibration import fit_temperature, likeliest_factor, probabilities_at
 
 
 def overconfident(n_classes):
@@ -98,3 +101,21 @@ def test_probabilities_keep_their_dtype_and_overflow_nowhere():
     assert single.dtype == multi.dtype == np.float32
     np.testing.assert_allclose(single, [[1, 0, 0], [1 / 3] * 3], rtol=1e-6)
     np.testing.assert_allclose(multi[0], [1, 0, 0.5])
+
+
+@pytest.mark.parametrize("seed", [0, 9, 17, 23, 27, 34])
+def test_a_search_ends_where_it_has_converged(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(500, 7))
+    codes = (logits * draw.uniform(0.2, 4) + draw.gumbel(size=logits.shape)).argmax(axis=1)
+    looks: list[float] = []
+    slope = calibration._softmax_slope
+
+    def counted(logits: Any, codes: Any, factor: float) -> tuple[float, float]:
+        looks.append(factor)
+        return slope(logits, codes, factor)
+
+    monkeypatch.setattr(calibration, "_softmax_slope", counted)
+    factor = likeliest_factor(logits, codes, (-3.0, 3.0))
+    assert len(looks) < 15
+    assert abs(slope(logits, codes, factor)[0]) < 1e-9

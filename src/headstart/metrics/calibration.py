@@ -136,7 +136,8 @@ def _least(
         factor = np.exp(at)
         step = factor - slope / curvature if curvature > 0 else 0.0
         wanted = np.log(step) if step > 0 else -np.inf
-        before, at = at, float(wanted) if low < wanted < high else (low + high) / 2
+        # Inclusive: where a step is nothing it has converged, and halving the bracket would lead away from there.
+        before, at = at, float(wanted) if low <= wanted <= high else (low + high) / 2
         if abs(at - before) < CLOSE:
             break
     return at

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FEWEST = 4
 MOST_FITTED = 20_000
 """Samples that principal components are fitted on; all are projected."""
+NARROW = 1024
+"""Up to which all eigenvectors are found before scipy.linalg, which finds some, is imported."""
 WIDE = 2048
 """Rows and columns from which principal axes are searched at random, which takes a fraction of the time."""
 MOST_EMBEDDED = 10_000
@@ -113,17 +115,26 @@ def _axes(
 
         fitted: Any = PCA(k, svd_solver="randomized", random_state=0).fit(rows)
         return fitted.mean_, fitted.components_, np.nan_to_num(fitted.explained_variance_ratio_).tolist()
-    from scipy.linalg import eigh
-
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - mean
     centred /= max(np.abs(centred).max(initial=0), np.finfo(np.float32).tiny)  # whose squares may be infinite
     products = (centred.T @ centred if width <= n else centred @ centred.T).astype(np.float64)
-    top = [max(len(products) - k, 0), len(products) - 1]
-    values, vectors = (each[..., ::-1] for each in eigh(products, subset_by_index=top))
+    values, vectors = _largest(products, k)
     axes = (vectors if width <= n else centred.T @ vectors).T
     lengths = np.linalg.norm(axes, axis=1, keepdims=True)
     axes = axes / np.where(lengths > 0, lengths, 1)
     axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1) < 0, -1, 1)
     shares = values.clip(min=0) / max(np.trace(products), np.finfo(float).tiny)
     return mean, axes.astype(np.float32), shares.tolist()
+
+
+def _largest(products: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The k largest eigenvalues of a symmetric matrix, or all, the largest first, and their vectors (D, k)."""
+    n = len(products)
+    if n <= NARROW:
+        values, vectors = np.linalg.eigh(products)
+    else:
+        from scipy.linalg import eigh
+
+        values, vectors = eigh(products, subset_by_index=[n - k, n - 1])
+    return values[::-1][:k], vectors[:, ::-1][:, :k]
