@@ -60,7 +60,8 @@ def groups_of(pairs: Pairs, n_rows: int) -> NDArray[np.int64]:
     scipy.sparse.csgraph takes a quarter of a second.)
     """
     first, second = pairs.first, pairs.second
-    lowest, before = np.arange(n_rows), np.empty(0)  # of the rows that each is known to be linked to
+    lowest = np.arange(n_rows)  # of the rows that each is known to be linked to
+    before = lowest[:0]
     while not np.array_equal(lowest, before):
         before, least = lowest.copy(), np.minimum(lowest[first], lowest[second])
         for rows in (before[first], before[second], first, second):
