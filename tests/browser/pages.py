@@ -25,12 +25,12 @@ HOSTILE = [
 ]
 
 
-def run_page(made: Made | None = None, probabilities: str | None = "float32") -> Page:
-    """A run of ten classes with pictures, points, neighbours and queues."""
+def run_page(made: Made | None = None, probabilities: str | None = "float32", texts: bool = False) -> Page:
+    """A run of ten classes with pictures or texts, points, neighbours and queues."""
     made = made or Made()
     return {
         **_frame("run", "clothing-logistic", made.classes),
-        "samples": made.samples(said=made.columns_said()),
+        "samples": made.samples(said=made.columns_said()) | (notes_of(made) if texts else {}),
         "points": made.points(),
         "neighbours": made.neighbours(),
         "runs": [made.run(probabilities=probabilities)],
@@ -43,24 +43,26 @@ def run_page(made: Made | None = None, probabilities: str | None = "float32") ->
 def set_page(made: Made | None = None, texts: bool = False) -> Page:
     """A set, of pictures or of texts."""
     made = made or Made()
-    samples = made.samples()
-    if texts:
-        samples |= {
-            "thumbs": None,
-            "texts": [
-                f"Sample {row}: the {made.classes[code]} came with a note that said it would fit. "
-                * (1 + row % 5)
-                for row, code in enumerate(made.label)
-            ],
-        }
     return {
         **_frame("set", "clothing", made.classes),
-        "samples": samples,
+        "samples": made.samples() | (notes_of(made) if texts else {}),
         "points": made.points(),
         "neighbours": made.neighbours(),
         "runs": [],
         "comparison": None,
         "queues": [queue for queue in queues(made) if queue["name"] != "mistakes"],
+    }
+
+
+def notes_of(made: Made) -> Page:
+    """Texts instead of pictures, of one to five sentences."""
+    return {
+        "thumbs": None,
+        "texts": [
+            f"Sample {row}: the {made.classes[code]} came with a note that said it would fit. "
+            * (1 + row % 5)
+            for row, code in enumerate(made.label)
+        ],
     }
 
 

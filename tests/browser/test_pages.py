@@ -25,6 +25,7 @@ PAGES: dict[str, Callable[[], Page]] = {
     "run": run_page,
     "set": set_page,
     "texts": lambda: set_page(Made(60), texts=True),
+    "classified texts": lambda: run_page(Made(60), texts=True),
     "written": texts_run_page,
     "several labels": multi_page,
     "two runs": runs_page,
@@ -32,6 +33,8 @@ PAGES: dict[str, Callable[[], Page]] = {
     "empty": empty_page,
 }
 SERIOUS = ("serious", "critical")
+NARROWEST = 150
+"""Pixels of a column of words."""
 
 
 @pytest.mark.parametrize("kind", PAGES)
@@ -44,6 +47,8 @@ def test_no_view_complains_or_overflows(open_page: OpenPage, kind: str, dress: s
         visit.settle()
         beyond = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert beyond <= 0, f"{view} is {beyond} px wider than the window"
+        widths = visit.panel.locator(".sample-words").evaluate_all("all => all.map(one => one.clientWidth)")
+        assert min(widths, default=NARROWEST) >= NARROWEST, f"{view} squeezes what is said of a sample"
 
 
 @pytest.mark.parametrize("kind", ["run", "set", "two runs", "hostile"])
