@@ -13,6 +13,8 @@ from headstart.files import write_durably
 from headstart.places import expanded
 
 SUFFIXES = (".html", ".htm")
+MOST_SHOWN = 10_000_000
+"""Bytes of a page that a notebook shows, and keeps in its file."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Page:
         return target
 
     def _repr_html_(self) -> str:
+        if len(self) > MOST_SHOWN:
+            return (
+                f"<p>{html.escape(self.title)}: a page of {len(self) / 1e6:.1f} MB, all of which the notebook would "
+                "keep. <code>page.save('page.html')</code> writes it, to be opened in a browser; "
+                "<code>thumbnails</code>, <code>samples</code> and <code>text_length</code> make it smaller.</p>"
+            )
         # In a frame of its own origin, which can neither read the notebook nor be changed by its style.
         return (
             f'<iframe srcdoc="{html.escape(self.html)}" title="{html.escape(self.title)}" width="100%" height="800" '

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import headstart as hs
+from headstart.report_page import MOST_SHOWN, Page
 from headstart.reporting.vectors import page_spec
 
 from .conftest import IMAGES, TEXTS, data_of, write_picture
@@ -152,3 +153,11 @@ def test_a_notebook_shows_it_in_a_frame_of_its_own(hostile: hs.FeatureSet) -> No
     assert html.unescape(inside[1]) == page.html
     assert len(page) == len(page.html.encode())
     assert "html=" not in repr(page)
+
+
+def test_a_notebook_is_not_filled_with_a_large_page() -> None:
+    page = Page("x" * (MOST_SHOWN + 1), "<photos>", {}, [])
+    shown = page._repr_html_()
+    assert len(shown) < 1000
+    assert "&lt;photos&gt;: a page of 10.0 MB" in shown
+    assert "page.save(" in shown
