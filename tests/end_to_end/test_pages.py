@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 STAND_INS = {
+    "cat/003.jpg": "circle/003.png",
     "timm:vit_small_patch16_dinov3": "hf:tiny-vit",
     "timm:resnet50.a1_in1k": "bundled:efficientnet-lite0",
     "hf:openai/clip-vit-base-patch32": "hf:tiny-clip",
@@ -32,7 +33,7 @@ STAND_INS = {
     "hf:intfloat/e5-small-v2": "bundled:all-minilm-l6-v2",
     "bundled:all-mpnet-base-v2": "bundled:all-minilm-l6-v2",
 }
-"""Weights of a hub, and those that stand in for them here."""
+"""What the pages name, most of it weights of a hub, and what stands in for it here."""
 
 EXTRACT_PHOTOS = "headstart extract photos/ --backbone bundled:efficientnet-lite0 --set photos"
 EXTRACT_REVIEWS = "headstart extract reviews.csv --backbone bundled:all-minilm-l6-v2 --set reviews"
