@@ -106,6 +106,8 @@ LEFT_OUT = {
     "--label colour": "the stand-ins have one label; test_audit_command.py and test_rank_and_project.py name another",
     "label:colour": "the same",
     "--method umap": "umap-learn is in no extra of the tests",
+    "--ray-address": "a cluster of the reader's; tests/extraction/test_ray.py and tests/tuning have raylets",
+    "benchmarks/scale.py": "takes half an hour",
     "--track wandb": "wandb is in no extra of the tests",
     "vectors.npy": "a reader's own vectors; tests/cache/test_import.py imports such",
     "--to timm": "no run of this page is on a timm: backbone; test_export.py has one",
