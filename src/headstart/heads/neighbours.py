@@ -159,8 +159,7 @@ def nearest_within(
 ) -> list[Neighbours]:
     """Of each row (N, D) the k nearest others in each part of the rows, by cosine; the scores are comparable.
 
-    As `nearest` finds them, in little more than half of its time where the rows fit into memory: a pair is compared
-    once.
+    As `nearest` finds them, in two thirds of its time where the rows fit into memory: a pair is compared once.
 
     Parameters
     ----------
