@@ -55,9 +55,10 @@ class Page:
         return target
 
     def _repr_html_(self) -> str:
-        if len(self) > MOST_SHOWN:
+        n_bytes = len(self)
+        if n_bytes > MOST_SHOWN:
             return (
-                f"<p>{html.escape(self.title)}: a page of {len(self) / 1e6:.1f} MB, all of which the notebook would "
+                f"<p>{html.escape(self.title)}: a page of {n_bytes / 1e6:.1f} MB, all of which the notebook would "
                 "keep. <code>page.save('page.html')</code> writes it, to be opened in a browser; "
                 "<code>thumbnails</code>, <code>samples</code> and <code>text_length</code> make it smaller.</p>"
             )

@@ -177,7 +177,8 @@ def nearest_within(
     n, width = X.shape
     parts = [slice(0, n)] if parts is None else parts
     if not QUERIES < n <= MOST_HELD // max(width, 1):
-        return [_of_part(X, k, part, centre, rank, is_unit) for part in parts]
+        everyone = np.arange(n)
+        return [nearest_among(X, everyone, everyone[part], k, centre, rank, is_unit) for part in parts]
     units = np.empty((n, width))
     for place, block in in_blocks(X):
         units[place] = block if is_unit else unit_rows(block, centre)
@@ -186,16 +187,29 @@ def nearest_within(
     return found
 
 
-def _of_part(
-    X: Rows, k: int, part: slice, centre: Floats | None, rank: Ranks | None, is_unit: bool
+def nearest_among(
+    X: Rows,
+    queries: Ints,
+    among: Ints,
+    k: int,
+    centre: Floats | None = None,
+    rank: Ranks | None = None,
+    is_unit: bool = False,
+    index: Index | None = None,
 ) -> Neighbours:
-    """The same of one part, by comparing each row with all of its rows."""
-    rows, inside = np.arange(X.shape[0]), np.arange(part.start, part.stop)
-    is_all = len(inside) == len(rows)
-    own = np.where((rows >= part.start) & (rows < part.stop), rows - part.start, -1)
-    among = X if is_all else ChosenRows(X, inside)
-    inner = rank if is_all or rank is None else rank[inside]
-    return nearest(X, among, k, centre, own, inner, is_unit, is_comparable=True).numbered(inside)
+    """Of some rows (N, D) the k nearest others among some, by cosine; the scores are comparable.
+
+    ``centre``, ``rank``, ``is_unit`` and ``index`` are as those of `nearest`, with a rank for each row of the matrix.
+    """
+    everyone = np.arange(X.shape[0])
+    own = np.full(len(everyone), -1, dtype=np.int64)
+    own[among] = np.arange(len(among))
+    asked, searched = (
+        X if np.array_equal(rows, everyone) else ChosenRows(X, rows) for rows in (queries, among)
+    )
+    inner = None if rank is None else rank[among]
+    found = nearest(asked, searched, k, centre, own[queries], inner, is_unit, is_comparable=True, index=index)
+    return found.numbered(among)
 
 
 def _compare(units: Floats, parts: Sequence[slice], found: Sequence[Neighbours], rank: Ranks | None) -> None:

@@ -19,7 +19,7 @@ from headstart.corrections.apply import correct
 from headstart.errors import ConfigError, DataError
 from headstart.groups import group_codes
 from headstart.heads.approximate import Index, Recall, asks_for_an_index, is_worth_an_index, recall_of
-from headstart.heads.neighbours import Neighbours, nearest, nearest_of, nearest_within
+from headstart.heads.neighbours import Neighbours, nearest_among, nearest_of, nearest_within
 from headstart.heads.ridge_path import Design, ridge_path
 from headstart.heads.rows import mean_of
 from headstart.inspection.audit_result import CHECKS, Audit, AuditConfig, Leaks, splits_of
@@ -210,13 +210,7 @@ class _Compared:
         return self._exact(queries, among, k, index)
 
     def _exact(self, queries: Rows, among: Rows, k: int, index: Index | None = None) -> Neighbours:
-        own = np.full(len(self.samples), -1, dtype=np.int64)
-        own[among] = np.arange(len(among))
-        asked, searched = ChosenRows(self.samples, queries), ChosenRows(self.samples, among)
-        found = nearest(
-            asked, searched, k, self._centre, own[queries], self._rank[among], is_comparable=True, index=index
-        )
-        return found.numbered(among)
+        return nearest_among(self.samples, queries, among, k, self._centre, self._rank, index=index)
 
 
 def _label_column(features: FeatureSet, config: AuditConfig, progress: Progress) -> str | None:
