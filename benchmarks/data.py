@@ -84,13 +84,13 @@ class Data:
         return self._described("numbered docstrings", list(islice(again, n)))
 
     def photos(self, n: int) -> Photos:
-        """The clothing photos, or pictures of their size; more than there are by copies of other bytes."""
+        """The clothing photos, or pictures of their size; of more than there are parts of others."""
         folder = self._scratch / f"photos-{n}"
         given = self._given / "clothing" / "train" if self._given else None
         found = sorted(given.glob("*/*.jpg")) if given else []
         said = "clothing photos" if found else "generated JPEGs of 400 × 533 pixels"
         if len(found) < n and found:
-            said += f", {len(found):,} of them over and over with another comment in the file"
+            said += f", {len(found):,} of them whole, the others parts of these"
         if not folder.exists():
             write_files(folder, _copies(found, n) if found else generated_jpegs(n))
         return Photos(f"{n:,} {said}", folder)
@@ -159,16 +159,23 @@ def generated_jpegs(n: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number % 4}/{number:06d}.jpg", held.getvalue()
 
 
-def with_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """The same picture in other bytes, so that a cache by content computes it anew."""
-    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
+def part_of(jpeg: bytes, seed: int) -> bytes:
+    """A picture without a margin of up to a twentieth on each side, encoded anew."""
+    from PIL import Image
+
+    draw, held = random.Random(seed), io.BytesIO()
+    with Image.open(io.BytesIO(jpeg)) as image:
+        width, height = image.size
+        left, top, right, bottom = (draw.randint(0, side // 20) for side in (width, height, width, height))
+        image.crop((left, top, width - right, height - bottom)).save(held, "JPEG", quality=90)
+    return held.getvalue()
 
 
 def _copies(found: Sequence[Path], n: int) -> Iterator[tuple[str, bytes]]:
     chosen = spread(found, n)
     for number, path in enumerate(islice(cycle(chosen), n)):
         again, content = number // len(chosen), path.read_bytes()
-        content = with_comment(content, str(again).encode()) if again else content
+        content = part_of(content, number) if again else content
         yield f"{path.parent.name}/{again:03d}-{path.name}", content
 
 

@@ -92,16 +92,19 @@ def _forwards(bench: Bench, model: Any, images: list[Any]) -> dict[str, Contesta
         chosen = tried[size]
         label = f"ceiling: the same compiled with freezing, batch {size} (in {chosen.compile_seconds:.0f} s)"
         found["compiled"] = Contestant(label, chosen.run, chosen.n)
-    arrays = np.stack([image.numpy() for image in images])
     converted = {
-        size: OpenVINOForward(
-            BACKBONE, TAP, [{"images": arrays[start : start + size]} for start in range(0, len(arrays), size)]
-        )
+        size: OpenVINOForward(BACKBONE, [TAP], pixel_batches(images, size))
         for size in bench.form.image_batches
     }
     size = best_of(list(converted), lambda size: converted[size].run, bench.form.trials)
     label = f"ceiling: OpenVINO's own forward, batch {size}"
-    return found | {"openvino": Contestant(label, converted[size].run, len(arrays))}
+    return found | {"openvino": Contestant(label, converted[size].run, len(images))}
+
+
+def pixel_batches(images: list[Any], size: int) -> list[dict[str, Any]]:
+    """Transformed images as arrays."""
+    arrays = np.stack([image.numpy() for image in images])
+    return [{"images": arrays[start : start + size]} for start in range(0, len(arrays), size)]
 
 
 def _with_sum(rows: dict[str, Timing]) -> dict[str, Timing]:

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import headstart as hs
-from benchmarks import images, texts
+from benchmarks import image_peers, images, text_peers, texts
 from benchmarks.data import Photos, write_csv
 from benchmarks.forms import Bench
+from benchmarks.openvino_forward import OpenVINOForward
 from benchmarks.ours import FreshCache, ours
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, Timing, take_turns
 
 NEW_SHARE = 100  # one sample in so many is new
 TIMES = "time: × of the first row"
+TEXTS_A_BATCH, PHOTOS_A_BATCH = 16, 4
+"""Of the model alone."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,42 @@ def measure(bench: Bench) -> dict[str, Table]:
     corpus = bench.data.long_texts(bench.form.n_taps)
     photos = bench.data.photos(bench.form.n_taps)
     path = write_csv(bench.scratch / "taps.csv", corpus.texts)
+    tokenizer = text_peers.load_bare(text_peers.minilm_folder())[1]
+    tokens = texts.token_batches(tokenizer, corpus.texts, TEXTS_A_BATCH)
+    some = photos.paths[: bench.form.n_forward]
+    decoded = image_peers.decode_all(some, image_peers.transform_of(image_peers.lite0()))
+    pixels = images.pixel_batches(decoded, PHOTOS_A_BATCH)
     new_texts = Growth(bench, texts.BACKBONE, SomeTexts(corpus.texts))
     new_photos = Growth(bench, images.BACKBONE, SomePhotos(photos))
     return {
-        "taps-texts": _taps(bench, texts.BACKBONE, MINILM, path, len(corpus.texts), corpus.said),
-        "taps-photos": _taps(bench, images.BACKBONE, LITE0, photos.folder, len(photos.paths), photos.said),
+        "taps-texts": _taps(
+            bench, texts.BACKBONE, MINILM, Samples(path, len(corpus.texts), corpus.said, tokens)
+        ),
+        "taps-photos": _taps(
+            bench, images.BACKBONE, LITE0, Samples(photos.folder, len(photos.paths), photos.said, pixels)
+        ),
         "growth-texts": new_texts.table("New texts", corpus.said, len(corpus.texts)),
         "growth-photos": new_photos.table("New photos", photos.said, len(photos.paths)),
     }
 
 
-def _taps(bench: Bench, backbone: str, taps: Taps, data: Any, n: int, said: str) -> Table:
-    bench.say(f"Taps of {backbone}: {said}")
+@dataclass(frozen=True)
+class Samples:
+    """What taps are read from: the data of a command, and batches of it in memory."""
+
+    data: Any
+    n: int
+    said: str
+    batches: list[dict[str, Any]]
+
+    @property
+    def n_in_batches(self) -> int:
+        """How many samples the batches have."""
+        return sum(len(next(iter(batch.values()))) for batch in self.batches)
+
+
+def _taps(bench: Bench, backbone: str, taps: Taps, samples: Samples) -> Table:
+    bench.say(f"Taps of {backbone}: {samples.said}")
     labels = {
         "one": f"one tap, `{taps.one[0]}`",
         "nine": "three layers × three poolings",
@@ -68,18 +95,20 @@ def _taps(bench: Bench, backbone: str, taps: Taps, data: Any, n: int, said: str)
         for key in labels
     }
     for cache in caches.values():
-        cache(data)
+        cache(samples.data)
+    asked = {key: [tap.replace("last.", "final.") for tap in getattr(taps, key)] for key in labels}
+    passes = {key: OpenVINOForward(backbone, asked[key], samples.batches) for key in labels}
+    for alone in passes.values():
+        alone.run()
     contestants = {
-        key: Contestant(label, lambda cache=caches[key]: cache(data), n)
-        for key, label in labels.items()  # type: ignore[misc]
-    }
-    rows = take_turns(contestants, bench.form.rounds, bench.say)
-    passes = {
-        f"{key}-pass": Timing(f"{label}: the model alone", n, caches[key].passes())
+        key: Contestant(label, lambda cache=caches[key]: cache(samples.data), samples.n)  # type: ignore[misc]
+        for key, label in labels.items()
+    } | {
+        f"{key}-pass": Contestant(f"{label}: the model alone", passes[key].run, samples.n_in_batches)
         for key, label in labels.items()
     }
-    rows |= {key: passes[key] for key in passes if passes[key].seconds}
-    return Table(f"Taps of `{backbone}`", said, rows, reference="one", versus=TIMES)
+    rows = take_turns(contestants, bench.form.rounds, bench.say)
+    return Table(f"Taps of `{backbone}`", samples.said, rows, reference="one", versus=TIMES)
 
 
 class SomeTexts:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import headstart as hs
+from headstart.runtimes.compiled import outputs_of
 from headstart.runtimes.library import openvino
-from headstart.runtimes.outputs import needed
 
 
 class OpenVINOForward:
@@ -18,18 +18,18 @@ class OpenVINOForward:
     Parameters
     ----------
     backbone : str
-    tap : str
+    taps : sequence of str
     batches : sequence of mapping of str to array
         By what the model calls its inputs, of which others are left out; the name of a single one does not matter.
     """
 
-    def __init__(self, backbone: str, tap: str, batches: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, backbone: str, taps: Sequence[str], batches: Sequence[Mapping[str, Any]]) -> None:
         library = openvino()
         core = library.Core()
         folder = Path(hs.prepare_backbone(backbone).path)
         whole = core.read_model(folder / "model.xml")
         by_name = {name: output for output in whole.outputs for name in output.get_names()}
-        model = library.Model([by_name[name] for name in needed(tap)], whole.get_parameters())
+        model = library.Model([by_name[name] for name in outputs_of(taps, by_name)], whole.get_parameters())
         names = [parameter.get_any_name() for parameter in model.inputs]
         if len(names) == 1:
             batches = [dict(zip(names, batch.values(), strict=True)) for batch in batches]

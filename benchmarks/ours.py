@@ -127,13 +127,6 @@ class FreshCache:
         """Where the fastest run spent its cores, by phase; empty where the engine reports nothing."""
         return dict(self._fastest.get("shares", {}))
 
-    def passes(self) -> tuple[float, ...]:
-        """Seconds that the model would have taken with all cores to itself, for each run but the first."""
-        reports = [run.timings for run in self.runs[1:]]
-        return tuple(
-            report["shares"]["forward"] * report["seconds"] for report in reports if report.get("shares")
-        )
-
     def notes(self) -> tuple[str, ...]:
         """How the model ran in the fastest run."""
         if not (timings := self._fastest):

@@ -1,13 +1,13 @@
 """The page of the figures: ``docs/benchmarks.md``, from results that were kept.
 
-    python -m benchmarks.page [RESULTS.json …]
+    python -m benchmarks.page
 
-renders it again; a later file's sections replace those of an earlier one (of a machine with a GPU, say).
+renders it again. There is a file of results for each kind of processor; promises are judged on every one of them, and
+tables are those of the newest file that has them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from benchmarks.results import Results, Section, Table, load
 from benchmarks.rounds import Timing
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
-RESULTS = REPOSITORY / "benchmarks" / "results.json"
+RESULTS = REPOSITORY / "benchmarks" / "results"
+PROCESSORS = {"AVX512": "avx512", "AVX2": "avx2"}
+"""By what its name says: the file of results of such a processor."""
 TITLES = {
     "texts": "Texts",
     "images": "Images",
@@ -37,9 +39,9 @@ ABOUT = {
     "texts": """From a table of texts to a committed set, for headstart: the cache is empty, the machine knows the
 backbone and has it converted. From texts in memory to an array, for the others. Loading the model is counted for none.
 The model is all-MiniLM-L6-v2 in fp32, but where OpenVINO chooses for itself (bf16 where the processor has it). The loop
-that pads cuts texts at 128 tokens, all others at 256. A batch size that is called best was found by trying powers of
-two beforehand. The ceilings' token tensors are in memory, sorted by length; torch runs one batch over all cores,
-OpenVINO shares its batches out as it likes.""",
+that pads cuts texts at 128 tokens, all others at 256: it leaves out the ends of long texts. A batch
+size that is called best was found by trying powers of two beforehand. The ceilings' token tensors are in memory, sorted
+by length; torch runs one batch over all cores, OpenVINO shares its batches out as it likes.""",
     "images": """From image files to a committed set, for headstart: the cache is empty, the machine knows the backbone
 and has it converted. From image files to an array, for the plain timm loop: `ImageFolder`, a `DataLoader` with a worker
 for each core. Loading the model is counted for none. The model is EfficientNet-Lite0 in fp32.""",
@@ -47,7 +49,7 @@ for each core. Loading the model is counted for none. The model is EfficientNet-
 `benchmarks/image_peers.py` are: wall time of a process from its start to its exit, with imports, loading the model,
 compiling where that is done, and writing the features. All caches are empty each time.""",
     "features": """headstart against itself, from samples to a committed set, the model converted before; loading it is
-not counted. "The model alone" is reckoned from its share of the cores' time.""",
+not counted. "The model alone" is OpenVINO's own queue over batches of 16 texts or 4 photos in memory.""",
     "runs": """Short texts whose classes are named in them. `run.save` is timed after a first in the process;
 the command from its start to its exit, less the seconds of its fit that its report says.""",
     "runtimes": """Whole commands from start to exit, with imports. "Converted before": `backbones prepare` ran once
@@ -69,8 +71,28 @@ ROUGH = "These are figures of the short form: too few samples and rounds to judg
 NO_GPU = "No GPU was there when this page was made."
 
 
-def render(results: Results) -> str:
-    """The page."""
+def results_of(processor: str) -> Path:
+    """Where the figures of a processor are kept.
+
+    Examples
+    --------
+    >>> [results_of(name).name for name in ("AMD EPYC (AVX2)", "Intel Xeon (AVX512)", "Apple M4")]
+    ['avx2.json', 'avx512.json', 'other.json']
+    """
+    found = (name for mark, name in PROCESSORS.items() if mark in processor)
+    return RESULTS / f"{next(found, 'other')}.json"
+
+
+def kept() -> list[Results]:
+    """All figures that are kept, those of the processor that was measured last first."""
+    return sorted(map(load, RESULTS.glob("*.json")), key=_date, reverse=True)
+
+
+def render(*by_processor: Results) -> str:
+    """The page: of figures by processor, the newest first."""
+    results: Results = {}
+    for older in reversed(by_processor):
+        results |= older
     is_rough = any(section.form.startswith(SHORT.name) for section in results.values())
     blocks = [
         "# Benchmarks",
@@ -82,7 +104,7 @@ def render(results: Results) -> str:
         _machines(results),
         "## Promised and measured",
         *([ROUGH] if is_rough else []),
-        _promised(promises(results), is_rough),
+        _promised(by_processor, is_rough),
         *(block for name in TITLES for block in _section(name, results.get(name))),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -136,17 +158,31 @@ def _notes(shown: Table) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _promised(found: Sequence[Promise], is_rough: bool) -> str:
-    lines = ["| | promised | measured | kept |", "|---|---|---|---|"]
-    for promise in found:
-        said = f"{promise.said}: {'≥' if promise.at_least else '≤'} {promise.bound:g}"
-        measured = ", ".join(f"{name} {value:.3g}" for name, value in promise.measured.items())
-        kept = ("yes" if promise.holds else "**no**") if measured and not is_rough else ""
-        lines.append(f"| {promise.number} | {said} | {measured or 'not measured'} | {kept} |")
-    lines.append(
-        "| 9 | out of memory, dead workers, hanging readers: nothing committed is lost | by the tests | |"
-    )
+def _promised(by_processor: Sequence[Results], is_rough: bool) -> str:
+    """A row for each promise, a column for each processor."""
+    names = [_processor(results) for results in by_processor]
+    lines = [f"| | promised | {' | '.join(names)} | kept |", f"|---|---|{'---|' * len(names)}---|"]
+    for found in zip(*map(promises, by_processor), strict=True):
+        first, cells = found[0], [_measured(promise) for promise in found]
+        said = f"{first.said}: {'≥' if first.at_least else '≤'} {first.bound:g}"
+        holds = "yes" if all(promise.holds for promise in found) else "**no**"
+        verdict = holds if any(promise.measured for promise in found) and not is_rough else ""
+        lines.append(f"| {first.number} | {said} | {' | '.join(cells)} | {verdict} |")
+    said = "out of memory, dead workers, hanging readers: nothing committed is lost"
+    lines.append(f"| 9 | {said} | {' | '.join(['by the tests'] * len(names))} | |")
     return "\n".join(lines)
+
+
+def _measured(promise: Promise) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in promise.measured.items()) or "not measured"
+
+
+def _processor(results: Results) -> str:
+    return next((section.machine.get("processor", "") for section in results.values()), "")
+
+
+def _date(results: Results) -> str:
+    return max((section.machine.get("date", "") for section in results.values()), default="")
 
 
 def _machines(results: Results) -> str:
@@ -163,7 +199,4 @@ def _machines(results: Results) -> str:
 
 
 if __name__ == "__main__":
-    kept: Results = {}
-    for path in sys.argv[1:] or [RESULTS]:
-        kept |= load(Path(path))
-    PAGE.write_text(render(kept), "utf-8")
+    PAGE.write_text(render(*kept()), "utf-8")

@@ -4,7 +4,7 @@
                              [--whole-rounds N] [--peers PYTHON] [--results FILE] [--page FILE]
 
 ``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
-``benchmarks/results.json``, those of the short form below ``build/``.
+``benchmarks/results/``, a file for each kind of processor, those of the short form below ``build/``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def main(words: list[str]) -> None:
             results[name] = Section(describe_machine(), bench.form.said, **measured)
             save(asked.results, results)
             bench.say(f"{name}: measured in {time.perf_counter() - start:.0f} s")
-    asked.page.write_text(page.render(results), "utf-8")
+    shown = [results] if asked.results != page.results_of(_processor()) else page.kept()
+    asked.page.write_text(page.render(*shown), "utf-8")
     bench.say(f"written: {asked.page}")
 
 
@@ -119,10 +120,14 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         asked.form = replace(asked.form, rounds=asked.rounds)
     if asked.whole_rounds:
         asked.form = replace(asked.form, whole_rounds=asked.whole_rounds)
-    asked.results = asked.results or (SHORT_RESULTS if asked.form is SHORT else page.RESULTS)
+    asked.results = asked.results or (SHORT_RESULTS if asked.form is SHORT else page.results_of(_processor()))
     if asked.data and not asked.data.is_dir():
         parser.error(f"there is no folder {asked.data}")
     return asked
+
+
+def _processor() -> str:
+    return describe_machine()["processor"]
 
 
 def _parts(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import headstart as hs
-from benchmarks import images, texts
+from benchmarks import images, text_peers, texts
 from benchmarks.commands import Commands
 from benchmarks.data import write_csv
 from benchmarks.forms import Bench
@@ -99,11 +99,17 @@ def _extractions(
         )
 
     label, words = peer
+    encode = {}
+    if backbone == texts.BACKBONE:
+        embed = text_peers.sentence_transformers(text_peers.minilm_folder())
+        said_so = "its `encode` alone, without imports and loading"
+        encode = {"encode": Contestant(said_so, stopwatch(lambda: embed(text_peers.texts_of(data))), n)}
     contestants = {
         "openvino": Contestant("`headstart extract`, converted before", turn("openvino"), n),
         "torch": Contestant("the same with `--runtime torch`", turn("torch"), n),
         "first": Contestant("the very first run", stopwatch(lambda: commands.headstart(data, backbone)), n),
         "peer": Contestant(label, stopwatch(lambda: commands.script(*words)), n),
+        **encode,
     }  # fmt: skip
     rows = take_turns(contestants, bench.form.whole_rounds, bench.say)
     return Table(

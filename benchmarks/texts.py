@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,10 +100,7 @@ class TextPeers:
         return found | {"openvino": Contestant(label, tried[best], len(texts))}
 
     def _converted(self, texts: list[str], size: int) -> OpenVINOForward:
-        batches = text_peers.sorted_batches(self._bare[1], texts, size, "cpu")
-        arrays = [{name: tensor.numpy() for name, tensor in batch.items()} for batch in batches]
-        whole = [{**batch, "token_type_ids": np.zeros_like(batch["input_ids"])} for batch in arrays]
-        return OpenVINOForward(BACKBONE, TAP, whole)
+        return OpenVINOForward(BACKBONE, [TAP], token_batches(self._bare[1], texts, size))
 
     def _other_backends(self, path: Path, n: int) -> dict[str, Contestant]:
         """sentence-transformers' own other runtimes, each with its best batch size."""
@@ -113,3 +111,10 @@ class TextPeers:
             label = f"the same, backend {backend.name}, batch {best}, its best"
             found[f"st-{backend.name}"] = Contestant(label, partial(backend, path, best), n)
         return found
+
+
+def token_batches(tokenizer: Any, texts: list[str], size: int) -> list[dict[str, Any]]:
+    """Tokens of texts as arrays, longest first, with all that the model takes."""
+    batches = text_peers.sorted_batches(tokenizer, texts, size, "cpu")
+    arrays = [{name: tensor.numpy() for name, tensor in batch.items()} for batch in batches]
+    return [{**batch, "token_type_ids": np.zeros_like(batch["input_ids"])} for batch in arrays]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from headstart.backbones import BackboneOptions, open_backbone
 from headstart.backbones.described_images import describe, plain_images
 from headstart.backbones.image_models import FrozenImageModel
 from headstart.backbones.images import decode_image
-from headstart.backbones.plain_images import PlainTransform
+from headstart.backbones.plain_images import PlainImages, PlainTransform
 from headstart.backbones.plain_inputs import open_plain_inputs, proven
 from headstart.errors import SampleError
 
@@ -163,6 +164,18 @@ def test_an_image_model_gives_the_batches_that_it_gives_without_torch() -> None:
     assert batch["pixel_values"].dtype == np.float32
     assert batch["pixel_values"].tobytes() == model.collate(expected)["pixel_values"].numpy().tobytes()
     assert (opened.is_reentrant, opened.budget, opened.length(found[0])) == (True, model.budget, 1)
+
+
+def test_a_batch_is_rewritten_by_the_next_of_its_thread_alone() -> None:
+    settings = {"steps": [], "scale": {"how": "divide", "by": 255.0}, "normalize": {}}
+    inputs = PlainImages({"transform": settings})
+    pictures = [np.full((3, 2, 2), number, np.float32) for number in range(6)]
+    for first, last in ((0, 2), (1, 6), (3, 4)):
+        batch = inputs.collate(pictures[first:last])["pixel_values"]
+        assert np.array_equal(batch, np.stack(pictures[first:last]))
+    with ThreadPoolExecutor(1) as other:
+        other.submit(inputs.collate, pictures).result()
+    assert np.array_equal(batch, pictures[3][None])
 
 
 def test_a_transform_that_gives_something_else_is_not_used() -> None:

@@ -57,6 +57,12 @@ def test_of_sizes_that_are_equal_it_does_not_take_the_larger() -> None:
     assert max(used) == 16
 
 
+def test_where_little_is_left_nothing_is_tried() -> None:
+    tuner = BatchTuner(8)
+    assert {tuner.next_budget(may_try=False) for _ in range(50)} == {8}
+    assert {tuner.next_budget() for _ in range(2)} == {8, 16}
+
+
 def test_a_gain_that_is_lost_in_the_noise_is_none() -> None:
     tuner = BatchTuner(8)
     run(tuner, lambda budget: 102.0 if budget == 16 else 100.0)

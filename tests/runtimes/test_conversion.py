@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.devices import Processor, processor
+from headstart.devices import Processor, processor, usable_cores
 from headstart.errors import ConfigError, StorageError
 from headstart.extraction.inference import lay_out
 from headstart.extraction.model import lacks_int8
 from headstart.extraction.runtime import TorchRuntime
 from headstart.runtimes.compiled import Solo, open_compiled, outputs_of
 from headstart.runtimes.conversion import NotConvertibleError, convert
-from headstart.runtimes.converted import is_for
-from headstart.runtimes.kept import KeptModel, KeptModels
+from headstart.runtimes.converted import TORCH_STARTS_IN, is_faster, is_sooner, proves
+from headstart.runtimes.kept import KeptModel, KeptModels, Speed
 from headstart.runtimes.library import openvino
 from headstart.runtimes.outputs import TOLERANCE, largest_error, offered
 
@@ -56,7 +56,7 @@ def root(bert: Opened, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with one_thread():
         made = convert(bert.model, bert.info, [], KeptModels(folder))
     # Of a tiny model on a busy machine the trial may show anything, and one that is slower than torch is not used.
-    made.remember_gain(processor().id, 2.0)
+    made.remember_speed(processor().id, Speed(2.0, 1e-3))
     return folder
 
 
@@ -150,17 +150,24 @@ def test_a_damaged_model_is_dropped_and_torch_goes_on(
 
 def test_the_slower_one_here_is_left_aside(bert: Opened, kept: KeptModel) -> None:
 
-    taps = [bert.info.default_tap]
-    kept.remember_gain(processor().id, 2.0)
-    assert is_for(kept, taps)
-    kept.remember_gain(processor().id, 0.9)
-    assert not is_for(kept, taps)
+    assert proves(kept, [bert.info.default_tap])
+    for gain, faster in ((2.0, True), (0.9, False)):
+        kept.remember_speed(processor().id, Speed(gain, 0.01))
+        assert is_faster(kept) is faster
+
+
+def test_torch_is_started_only_where_it_saves_what_its_start_costs(kept: KeptModel) -> None:
+    kept.remember_speed(processor().id, Speed(gain=0.5, seconds=0.01 * usable_cores()))
+    n = int(TORCH_STARTS_IN / 0.5 / 0.01)
+    assert [is_sooner(kept, size) for size in (1, n - 1, n + 1)] == [True, True, False]
+    kept.remember_speed(processor().id, Speed(gain=1.0, seconds=0.01))
+    assert is_sooner(kept, 10**9)
 
 
 def test_what_was_not_proven_is_left_to_torch(kept: KeptModel) -> None:
     unproven = KeptModel(kept.path, {**kept.manifest, "errors": {"pooler": 0.0}})
     assert unproven.proves(outputs_of(["pooler"], unproven.manifest["errors"]))
-    assert not is_for(unproven, ["final.mean"])
+    assert not proves(unproven, ["final.mean"])
 
 
 def test_a_conversion_that_gives_other_features_is_refused(

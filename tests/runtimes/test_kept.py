@@ -13,7 +13,7 @@ import pytest
 
 from headstart.errors import StorageError
 from headstart.runtimes import kept as module
-from headstart.runtimes.kept import DamagedError, KeptModel, KeptModels
+from headstart.runtimes.kept import DamagedError, KeptModel, KeptModels, Speed
 from headstart.types import BackboneInfo
 
 INFO = BackboneInfo("text:x", "text", "0" * 32, {"a": 1}, {"b": 2}, ("final.mean",), max_length=128)
@@ -88,11 +88,19 @@ def test_a_model_that_cannot_be_converted_is_not_tried_again(models: KeptModels)
     assert models.find(INFO) is None
 
 
-def test_the_gain_is_remembered_by_machine(one: KeptModel) -> None:
-    assert one.gain("EPYC") is None
-    one.remember_gain("EPYC", 1.23456)
-    one.remember_gain("Xeon", 0.9)
-    assert (one.gain("EPYC"), one.gain("Xeon")) == (1.235, 0.9)
+def test_the_speed_is_remembered_by_machine(one: KeptModel) -> None:
+    assert one.speed("EPYC") is None
+    one.remember_speed("EPYC", Speed(1.23456, 0.0123456789))
+    one.remember_speed("Xeon", Speed(0.9, 2.0))
+    assert (one.speed("EPYC"), one.speed("Xeon")) == (Speed(1.235, 0.012346), Speed(0.9, 2.0))
+
+
+@pytest.mark.parametrize("said", ["[]", '{"EPYC": 1.2}', '{"EPYC": {"gain": "x", "seconds": 1}}', "{"])
+def test_a_speed_that_cannot_be_read_is_unknown(one: KeptModel, said: str) -> None:
+    (one.path / module.SPEEDS).write_text(said)
+    assert one.speed("EPYC") is None
+    one.remember_speed("EPYC", Speed(2.0, 1.0))
+    assert one.speed("EPYC") == Speed(2.0, 1.0)
 
 
 def test_what_was_not_used_for_longest_goes_first_and_the_rest_is_within_the_bound(
@@ -140,7 +148,7 @@ def test_a_directory_that_cannot_be_written_stops_nothing(
     for name in ("write_durably", "write_json", "write_folder", "make_directory"):
         monkeypatch.setattr(module, name, refused)
     one.keep_compiled("abc", b"compiled")
-    one.remember_gain("EPYC", 2.0)
+    one.remember_speed("EPYC", Speed(2.0, 1.0))
     models.refuse(INFO, "why")
     assert models.find(INFO) is not None
     assert one.compiled("abc") is None

@@ -33,8 +33,8 @@ STOP_SECONDS = 5.0  # how long the end of a run waits for threads that still rea
 WASTE = 1.5
 """A batch of n is cut where n × longest² is more than this many times the sum of the squares: attention costs
 the square of the padded length."""
-SAMPLES = 5  # batches of each of two sizes before one of them is preferred
-BETTER = 1.03  # a size must be so much faster than the one in use to take its place
+SAMPLES = 7  # batches of each of two sizes before one of them is preferred
+BETTER = 1.05  # a size must be so much faster than the one in use to take its place
 FULL = 0.75  # a batch that is less full than this says nothing about its size
 
 
@@ -351,9 +351,9 @@ class BatchTuner:
         """Whether the budget will stay as it is, unless memory runs out."""
         return self._challenger is None
 
-    def next_budget(self) -> int:
-        """The budget of the next batch."""
-        if self._challenger is None:
+    def next_budget(self, may_try: bool = True) -> int:
+        """The budget of the next batch; ``may_try``: whether there is work enough for another size to pay."""
+        if self._challenger is None or not may_try:
             return self.budget
         self._is_turn = not self._is_turn
         return self._challenger if self._is_turn else self.budget

@@ -35,6 +35,7 @@ TEXTS_A_JOB = 256  # a fast tokenizer works on many texts at once
 IMAGES_AHEAD = 2  # batches a lane; more would only cost memory
 LOOK_AROUND = 1.0  # seconds between two looks for readers that hang
 MEASURE_AFTER = 3.0  # seconds of work before a rate means something
+WORTH_TRYING = 10.0  # seconds of work that must be left: the first batches of a new size are slow
 
 Feed: TypeAlias = "Iterator[NDArray[np.int64] | None]"
 """Positions in a plan's ``todo`` to compute. None: there is nothing at the moment; finish what is under way
@@ -93,7 +94,7 @@ class Extractor:
         self._held: list[Computed] = []
         self._run_again: set[tuple[int, int | None]] = set()
         self._began = self._looked = time.monotonic()
-        self._n_done = 0
+        self._n_wanted, self._n_done = int(plan.wants.sum()), 0
 
     def timings(self, seconds: float, writing: float) -> Timings:
         """What the run took.
@@ -186,7 +187,7 @@ class Extractor:
         """Cut batches while lanes want some."""
         nothing_comes = not (self._readers.n_jobs or self._positions)
         while self._n_batches + len(self._held) < 2 * self.layout.lanes:
-            budget = self.tuner.next_budget()
+            budget = self.tuner.next_budget(self._seconds_left > WORTH_TRYING)
             limit = budget
             if is_over and nothing_comes:  # the last batches: as many as there are lanes
                 limit = min(budget, max(-(-self._ready.cost // self.layout.lanes), 1))
@@ -281,15 +282,18 @@ class Extractor:
             return
         if not self._is_full(result):
             return  # a part of a batch would have another shape than the rest
-        n_left = int(self._plan.wants.sum()) - self._n_done
-        seconds_left = n_left * elapsed / max(self._n_done, 1)
-        work = TrialWork(
-            partial(self._runner.batch, result.items), partial(self._examples, result.items), seconds_left
-        )
+        batch, examples = partial(self._runner.batch, result.items), partial(self._examples, result.items)
+        work = TrialWork(batch, examples, self._seconds_left)
         trial = self._runtime.trial(work)
         if trial is not None:
             self._is_trying, self._has_tried, self._n_batches = True, True, self._n_batches + 1
             self._lanes.submit(trial)
+
+    @property
+    def _seconds_left(self) -> float:
+        """At the rate so far; nothing before the first samples are done."""
+        n_left = self._n_wanted - self._n_done
+        return n_left * (time.monotonic() - self._began) / self._n_done if self._n_done else 0.0
 
     def _examples(self, items: Sequence[Item]) -> list[Batch]:
         """Batches of the work on the CPU: of the longest sample, of the shortest, of both."""

@@ -14,7 +14,7 @@ from headstart.extraction.inference import lay_out
 from headstart.extraction.windows import open_joiner
 from headstart.runtimes.background import Conversion
 from headstart.runtimes.compiled import outputs_of
-from headstart.runtimes.converted import is_for, open_converted
+from headstart.runtimes.converted import is_sooner, open_converted, proves
 from headstart.runtimes.kept import KeptModels
 from headstart.runtimes.library import openvino_version
 from headstart.runtimes.outputs import offered
@@ -123,7 +123,7 @@ def _converted(
 ) -> ModelInputs | None:
     """The converted model with what prepares samples for it without torch; None: there is none."""
     found = kept.find(opened.info)
-    if found is None or not is_for(found, taps):
+    if found is None or not proves(found, taps) or not is_sooner(found, len(plan.todo)):
         return None
     try:
         return open_converted(found, taps, lay_out("cpu"))

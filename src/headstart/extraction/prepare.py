@@ -68,11 +68,11 @@ def prepare(spec: str, options: BackboneOptions, progress: Progress) -> Prepared
     kept = KeptModels()
     found = kept.find(opened.info)
     made = found or _convert(opened, kept, progress)
-    errors = made.manifest["errors"]
+    errors, speed = made.manifest["errors"], made.speed(processor().id)
     return Prepared(
         spec=spec,
         largest_error=max(errors.values()),
-        gain=made.gain(processor().id),
+        gain=speed.gain if speed else None,
         starts_without_torch=made.manifest["plain"] is not None,
         n_bytes=size_of(made.path),
         path=str(made.path),

@@ -17,6 +17,7 @@ from headstart.backbones.pooling import read_tap, reads_of
 from headstart.errors import first_line
 from headstart.runtimes.compiled import NAME
 from headstart.runtimes.converted import GAIN, ConvertedModel
+from headstart.runtimes.kept import Speed
 from headstart.runtimes.outputs import TOLERANCE as ROW_TOLERANCE
 from headstart.runtimes.outputs import largest_error
 from headstart.types import Tokens
@@ -181,8 +182,11 @@ class TorchRuntime:
         if any(largest_error(found, expected) > ROW_TOLERANCE for (found, _), (expected, _) in both):
             conversion.refuse("its features are not those of torch")
             return Trial(NAME, says="openvino gives other features; going on with torch")
-        gain = _gain(lambda: self._forward(batch), lambda: compiled.run(arrays), time.perf_counter)
-        conversion.remember(gain)
+        torch_seconds, seconds = _best_turns(
+            lambda: self._forward(batch), lambda: compiled.run(arrays), time.perf_counter
+        )
+        gain, n = torch_seconds / seconds, len(next(iter(arrays.values())))
+        conversion.remember(Speed(gain, seconds * self._layout.threads / n))
         if gain < GAIN:
             return Trial(NAME)
         return Trial(NAME, says=f"going on with openvino, {gain:.1f} × as fast here", compiled=compiled)
@@ -274,12 +278,14 @@ def try_accelerator(
         if not all(_agree(faster(*given), function(*given), tolerance) for given in batches):
             return Trial(accelerator.name, None)
         clock = time.thread_time if layout.counts_processor_time else time.perf_counter
-        gain = _gain(lambda: current(batch), lambda: faster(*examples), clock, layout.kind == "cuda")
+        before, after = _best_turns(
+            lambda: current(batch), lambda: faster(*examples), clock, layout.kind == "cuda"
+        )
     except Exception as error:  # a compiler that is missing, a model that cannot be traced …
         reason = first_line(error)
         says = f"{accelerator.name} cannot be used here ({reason[:120]}); going on without"
         return Trial(accelerator.name, None, says)
-    if gain < GAIN:
+    if before / after < GAIN:
         return Trial(accelerator.name, None)
     shapes = [part.shape for part in examples]
 
@@ -341,10 +347,10 @@ def _agree(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], boun
     return all(bool((error <= bound * most).all()) for error, most in zip(errors, largest, strict=True))
 
 
-def _gain(
+def _best_turns(
     current: Callable[[], Any], faster: Callable[[], Any], clock: Callable[[], float], is_cuda: bool = False
-) -> float:
-    """How many times as fast as one pass the other is.
+) -> tuple[float, float]:
+    """Seconds that each of two passes takes.
 
     They take turns, and the best turn of each counts: other lanes are at work on the same memory.
     """
@@ -358,7 +364,7 @@ def _gain(
 
                 torch.cuda.current_stream().synchronize()
             best[number] = min(best[number], clock() - start)
-    return best[0] / best[1]
+    return best[0], best[1]
 
 
 def _inductor(function: Any, example: torch.Tensor) -> Any:

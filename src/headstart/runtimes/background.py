@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.devices import processor
 from headstart.memory import available_bytes
-from headstart.runtimes.compiled import CompiledRuntime, open_compiled, outputs_of
-from headstart.runtimes.converted import is_for
-from headstart.runtimes.kept import KeptModels
+from headstart.runtimes.compiled import CompiledRuntime, open_compiled
+from headstart.runtimes.converted import is_faster, proves
+from headstart.runtimes.kept import KeptModels, Speed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class Conversion:
     def ready(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model where there is one that is the faster one here; None: there is none yet."""
         found = self.kept.find(self.info)
-        if found is None or not is_for(found, self.taps):
+        if found is None or not proves(found, self.taps) or not is_faster(found):
             return None
         try:
             return open_compiled(found, self.taps, layout)
@@ -101,7 +101,7 @@ class Conversion:
     def open(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model for the taps; None: there is none that gives them."""
         found = self.kept.find(self.info)
-        if found is None or not found.proves(outputs_of(self.taps, found.manifest["errors"])):
+        if found is None or not proves(found, self.taps):
             return None
         return open_compiled(found, self.taps, layout)
 
@@ -109,10 +109,10 @@ class Conversion:
         """Never use the converted model."""
         self.kept.refuse(self.info, reason)
 
-    def remember(self, gain: float) -> None:
-        """Keep how many times as fast as torch it is here."""
+    def remember(self, speed: Speed) -> None:
+        """Keep how fast it is here."""
         if found := self.kept.find(self.info):
-            found.remember_gain(processor().id, gain)
+            found.remember_speed(processor().id, speed)
 
     def stop(self) -> None:
         """End the process: the command does not wait for it."""

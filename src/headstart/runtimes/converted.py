@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.plain_inputs import open_plain_inputs
-from headstart.devices import processor
+from headstart.devices import processor, usable_cores
 from headstart.runtimes.compiled import CompiledRuntime, open_compiled, outputs_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from headstart.types import Payload
 
 GAIN = 1.05
-"""It must have been so much faster than torch to be taken."""
+"""It must have been so much faster than torch to take its place."""
+TORCH_STARTS_IN = 8.0
+"""Seconds: importing torch and the model's library, and loading the model."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,21 @@ def open_converted(kept: KeptModel, taps: Sequence[str], layout: Layout) -> Conv
     return ConvertedModel(open_compiled(kept, taps, layout), inputs)
 
 
-def is_for(kept: KeptModel, taps: Sequence[str]) -> bool:
-    """Whether a kept model gives these taps as torch does, and faster here."""
-    gain = kept.gain(processor().id)
-    return kept.proves(outputs_of(taps, kept.manifest["errors"])) and (gain is None or gain >= GAIN)
+def proves(kept: KeptModel, taps: Sequence[str]) -> bool:
+    """Whether a kept model was shown to give these taps as torch does."""
+    return kept.proves(outputs_of(taps, kept.manifest["errors"]))
+
+
+def is_faster(kept: KeptModel) -> bool:
+    """Whether a kept model is to take the place of torch, which is loaded; so too where nobody knows yet."""
+    speed = kept.speed(processor().id)
+    return speed is None or speed.gain >= GAIN
+
+
+def is_sooner(kept: KeptModel, n_samples: int) -> bool:
+    """Whether a kept model is done with samples before torch is, which would have to start first."""
+    speed = kept.speed(processor().id)
+    if speed is None:
+        return True
+    seconds = n_samples * speed.seconds / usable_cores()
+    return seconds <= seconds * speed.gain + TORCH_STARTS_IN

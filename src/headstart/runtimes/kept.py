@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -37,10 +38,20 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Raised when models that were converted before are not to be used any more."""
-MANIFEST, REFUSAL, GAINS, COMPILED = "model.json", "refused.json", "gains.json", "compiled"
+MANIFEST, REFUSAL, SPEEDS, COMPILED = "model.json", "refused.json", "speeds.json", "compiled"
 LIBRARIES = ("openvino", "torch", "torchvision", "transformers", "timm", "tokenizers", "pillow")
 MOST_BYTES = 10 * 2**30
 """What all of them may take together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a converted model was on a kind of machine, a thread each."""
+
+    gain: float
+    """How many times as fast as torch."""
+    seconds: float
+    """Of processor time for a sample."""
 
 
 class DamagedError(StorageError):
@@ -58,6 +69,7 @@ def identity_of(info: BackboneInfo) -> dict[str, Json]:
     }
 
 
+@functools.cache  # reading one takes 2 ms
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -107,19 +119,22 @@ class KeptModel:
             sweep_partials(self.path / COMPILED)
             write_durably(self.path / COMPILED / f"{name}-{content_digest(content)}.blob", content)
 
-    def gain(self, machine: str) -> float | None:
-        """How many times as fast as torch it was on this kind of machine; None: nobody knows."""
-        gains = _read(self.path / GAINS)
-        found = gains.get(machine) if isinstance(gains, dict) else None
-        return float(found) if isinstance(found, int | float) else None
+    def speed(self, machine: str) -> Speed | None:
+        """How fast it was on this kind of machine; None: nobody knows."""
+        try:
+            return Speed(**{name: float(value) for name, value in self._speeds()[machine].items()})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
 
-    def remember_gain(self, machine: str, gain: float) -> None:
+    def remember_speed(self, machine: str, speed: Speed) -> None:
         """Keep what a trial showed."""
-        gains = _read(self.path / GAINS)
+        said = {"gain": round(speed.gain, 3), "seconds": round(speed.seconds, 6)}
         with contextlib.suppress(StorageError, OSError):
-            write_json(
-                self.path / GAINS, {**(gains if isinstance(gains, dict) else {}), machine: round(gain, 3)}
-            )
+            write_json(self.path / SPEEDS, {**self._speeds(), machine: said})
+
+    def _speeds(self) -> dict[str, Any]:
+        found = _read(self.path / SPEEDS)
+        return found if isinstance(found, dict) else {}
 
 
 class KeptModels:
