@@ -8,19 +8,25 @@ what time it is: both stand in one listing, of the other's object and of one's o
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from headstart.cache.claims import HEARTBEAT, SILENCE, is_dead_here, new_live_name, writer_said
+from headstart.cache.claims import (
+    HEARTBEAT,
+    SILENCE,
+    UNIT,
+    buckets_of,
+    is_dead_here,
+    new_live_name,
+    writer_said,
+)
 from headstart.errors import StorageError
 from headstart.remote.cache_objects import AT_ONCE, at_once
 from headstart.remote.store import ConflictError, MissingObjectError, Object, Store
 
 LOOK_AGAIN = 1.0
 """Seconds for which a listing is good enough for a hint."""
-_UNIT = re.compile(r"[0-9a-f]{2}")
 
 
 class BucketClaims:
@@ -120,10 +126,10 @@ class BucketClaims:
         self._look(again=True)
         return _has_live_writer(self._seen, self.now(), self._name)
 
-    def claimed(self, bucket: int) -> bool:
-        """Whether any other writer has a claim on a bucket, fresh or not."""
+    def claimed(self) -> set[int]:
+        """The buckets that other writers have claims on, fresh or not."""
         self._look()
-        return bucket not in self.mine and f"{bucket:02x}" in self._seen
+        return buckets_of(self._seen) - self.mine
 
     def now(self) -> float:
         """The server's clock when it wrote our own object last, in seconds since the epoch; a beat behind at most."""
@@ -180,7 +186,7 @@ def abandoned_claims(store: Store, folder: str, now: float) -> list[str]:
     """Live objects of writers that died or fell silent, and, where nobody else is at work, all claims."""
     seen = _listed(store, folder)
     dead = [one for name, one in seen.items() if name.endswith(".live") and _is_abandoned(name, one, now)]
-    claims = [one for name, one in seen.items() if _UNIT.fullmatch(name)]
+    claims = [one for name, one in seen.items() if UNIT.fullmatch(name)]
     old = [one for one in claims if now - one.modified.timestamp() > SILENCE]
     return [one.path for one in [*dead, *([] if _has_live_writer(seen, now, "") else old)]]
 

@@ -28,6 +28,7 @@ from headstart.files import PARTIAL, make_directory, read_start, storage_errors
 HEARTBEAT = 5.0  # seconds
 SILENCE = 30.0  # seconds after which a writer is taken for dead
 LIVE_NAME = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.(?P<nonce>[0-9a-f]+)\.live")
+UNIT = re.compile(r"[0-9a-f]{2}")  # a claim is named after its bucket
 _HINT = re.compile(r".+\.live|[0-9a-f]{2}(\.[0-9a-f]+\.stale)?")
 
 
@@ -64,11 +65,16 @@ class Claims(Protocol):
     def has_company(self) -> bool:
         """Whether another writer is at work in this space."""
 
-    def claimed(self, bucket: int) -> bool:
-        """Whether any other writer has a claim on a bucket, fresh or not."""
+    def claimed(self) -> set[int]:
+        """The buckets that other writers have claims on, fresh or not."""
 
     def now(self) -> float:
         """The clock of where the space lies, in seconds since the epoch."""
+
+
+def buckets_of(names: Iterable[str]) -> set[int]:
+    """The buckets whose claims are among some names."""
+    return {int(name, 16) for name in names if UNIT.fullmatch(name)}
 
 
 class ClaimBoard:
@@ -148,9 +154,11 @@ class ClaimBoard:
         """Whether another writer is at work in this space."""
         return has_live_writer(self.folder, self.now(), self._live.name)
 
-    def claimed(self, bucket: int) -> bool:
-        """Whether any other writer has a claim on a bucket, fresh or not."""
-        return bucket not in self.mine and self._path(bucket).exists()
+    def claimed(self) -> set[int]:
+        """The buckets that other writers have claims on, fresh or not."""
+        with contextlib.suppress(OSError):
+            return buckets_of(os.listdir(self.folder)) - self.mine
+        return set()
 
     def _path(self, bucket: int) -> Path:
         return self.folder / f"{bucket:02x}"

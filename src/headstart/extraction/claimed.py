@@ -155,7 +155,8 @@ class ClaimedExtraction:
         said = time.monotonic() - SAY_EVERY
         units = np.unique(self._plan.units[outstanding])
         while not self._held(outstanding).any():
-            if any(all(not board.claimed(u) or board.is_abandoned(u) for board in boards) for u in units):
+            claimed = [board.claimed() for board in boards]
+            if any(_is_free(unit, boards, claimed) for unit in units):
                 time.sleep(POLL * random.Random().random())  # two that wait do not wake as one
                 return
             if time.monotonic() - said >= SAY_EVERY:
@@ -226,7 +227,8 @@ def _claim(waiting: NDArray[np.uint8], boards: Sequence[Claims], rows_wanted: in
     counts = np.bincount(waiting, minlength=N_UNITS)
     candidates = [int(unit) for unit in np.flatnonzero(counts)]
     random.Random().shuffle(candidates)  # not the global generator: that one is the user's
-    candidates.sort(key=lambda unit: any(board.claimed(unit) for board in boards))
+    claimed: set[int] = set().union(*(board.claimed() for board in boards))
+    candidates.sort(key=claimed.__contains__)
     taken: list[int] = []
     least = min(board.together for board in boards)
     while candidates:
@@ -237,6 +239,13 @@ def _claim(waiting: NDArray[np.uint8], boards: Sequence[Claims], rows_wanted: in
         if taken and counts[taken].sum() >= rows_wanted:
             break
     return taken
+
+
+def _is_free(unit: int, boards: Sequence[Claims], claimed: Sequence[set[int]]) -> bool:
+    """Whether nobody alive has a claim on a unit in any space."""
+    return all(
+        unit not in taken or board.is_abandoned(unit) for board, taken in zip(boards, claimed, strict=True)
+    )
 
 
 def _take_everywhere(units: list[int], boards: Sequence[Claims]) -> list[int]:
