@@ -17,6 +17,7 @@ from benchmarks.openvino_forward import OpenVINOForward
 from benchmarks.ours import FreshCache, ours
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, Timing, take_turns
+from headstart.backbones.pooling import canonical_tap
 
 NEW_SHARE = 100  # one sample in so many is new
 TIMES = "time: × of the first row"
@@ -28,6 +29,7 @@ TEXTS_A_BATCH, PHOTOS_A_BATCH = 16, 4
 class Taps:
     """The taps that are compared for one backbone."""
 
+    n_layers: int
     one: tuple[str, ...]
     nine: tuple[str, ...]
     half: tuple[str, ...]
@@ -38,8 +40,8 @@ def crossed(layers: tuple[str, ...], poolings: tuple[str, ...]) -> tuple[str, ..
     return tuple(f"{layer}.{pooling}" for layer in layers for pooling in poolings)
 
 
-MINILM = Taps(("last.mean",), crossed(("2", "4", "last"), ("mean", "cls", "max")), ("3.mean",))  # of 6 layers
-LITE0 = Taps(("last.mean",), crossed(("2", "4", "last"), ("mean", "max", "gem")), ("3.mean",))  # of 5 stages
+MINILM = Taps(6, ("last.mean",), crossed(("2", "4", "last"), ("mean", "cls", "max")), ("3.mean",))
+LITE0 = Taps(5, ("last.mean",), crossed(("2", "4", "last"), ("mean", "max", "gem")), ("3.mean",))  # stages
 
 
 def measure(bench: Bench) -> dict[str, Table]:
@@ -96,7 +98,7 @@ def _taps(bench: Bench, backbone: str, taps: Taps, samples: Samples) -> Table:
     }
     for cache in caches.values():
         cache(samples.data)
-    asked = {key: [tap.replace("last.", "final.") for tap in getattr(taps, key)] for key in labels}
+    asked = {key: [canonical_tap(tap, taps.n_layers) for tap in getattr(taps, key)] for key in labels}
     passes = {key: OpenVINOForward(backbone, asked[key], samples.batches) for key in labels}
     for alone in passes.values():
         alone.run()

@@ -39,12 +39,26 @@ def measure(bench: Bench) -> dict[str, Table]:
     commands = Commands(bench.scratch)
     corpus = bench.data.texts_of_fifty(N_TEXTS.get(bench.form.name, 24))
     path = write_csv(bench.scratch / "texts.csv", corpus.texts)
-    encode = ("script: sentence-transformers `encode`", ("text_peers", "sentence-transformers", path))
+    script = ("script: sentence-transformers `encode`", ("text_peers", "sentence-transformers", path))
+    embed = text_peers.sentence_transformers(text_peers.minilm_folder())
+    encode = Contestant(
+        "its `encode` alone, without imports and loading",
+        stopwatch(lambda: embed(text_peers.texts_of(path))),
+        len(corpus.texts),
+    )
     photos = bench.data.photos(N_PHOTOS.get(bench.form.name, 48))
     loop = ("script: plain timm loop, batches of 64", ("image_peers", photos.folder))
     return {
         "texts": _extractions(
-            bench, machine, commands, corpus.said, path, texts.BACKBONE, len(corpus.texts), encode
+            bench,
+            machine,
+            commands,
+            corpus.said,
+            path,
+            texts.BACKBONE,
+            len(corpus.texts),
+            script,
+            encode=encode,
         ),
         "photos": _extractions(
             bench, machine, commands, photos.said, photos.folder, images.BACKBONE, len(photos.paths), loop
@@ -90,6 +104,7 @@ def _extractions(
     backbone: str,
     n: int,
     peer: tuple[str, Sequence[object]],
+    **more: Contestant,
 ) -> Table:
     bench.say(f"Two runtimes: {said}")
 
@@ -99,17 +114,12 @@ def _extractions(
         )
 
     label, words = peer
-    encode = {}
-    if backbone == texts.BACKBONE:
-        embed = text_peers.sentence_transformers(text_peers.minilm_folder())
-        said_so = "its `encode` alone, without imports and loading"
-        encode = {"encode": Contestant(said_so, stopwatch(lambda: embed(text_peers.texts_of(data))), n)}
     contestants = {
         "openvino": Contestant("`headstart extract`, converted before", turn("openvino"), n),
         "torch": Contestant("the same with `--runtime torch`", turn("torch"), n),
         "first": Contestant("the very first run", stopwatch(lambda: commands.headstart(data, backbone)), n),
         "peer": Contestant(label, stopwatch(lambda: commands.script(*words)), n),
-        **encode,
+        **more,
     }  # fmt: skip
     rows = take_turns(contestants, bench.form.whole_rounds, bench.say)
     return Table(

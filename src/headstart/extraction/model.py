@@ -123,7 +123,7 @@ def _converted(
 ) -> ModelInputs | None:
     """The converted model with what prepares samples for it without torch; None: there is none."""
     found = kept.find(opened.info)
-    if found is None or not proves(found, taps) or not is_sooner(found, len(plan.todo)):
+    if found is None or not proves(found, taps) or not is_sooner(found, int(plan.wants.sum())):
         return None
     try:
         return open_converted(found, taps, lay_out("cpu"))

@@ -85,7 +85,7 @@ def is_faster(kept: KeptModel) -> bool:
 
 
 def is_sooner(kept: KeptModel, n_samples: int) -> bool:
-    """Whether a kept model is done with samples before torch is, which would have to start first."""
+    """Whether a kept model is done with samples, or views of them, before torch is, which would have to start first."""
     speed = kept.speed(processor().id)
     if speed is None:
         return True
