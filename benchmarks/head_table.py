@@ -45,6 +45,9 @@ ENTRIES = (
     Entry("`mlp`", ("--head", "mlp")),
     Entry("`mlp`, 12 side by side", ("--head", "mlp", "--sweep", "lr=3e-4..1e-2:4,dropout=0.3,0.5,0.7")),
     Entry("`residual`", ("--head", "residual")),
+    Entry(
+        "**`--sweep head=logistic,ridge,knn,linear,mlp`**", ("--sweep", "head=logistic,ridge,knn,linear,mlp")
+    ),
 )
 
 

@@ -156,6 +156,34 @@ def test_the_slower_one_here_is_left_aside(bert: Opened, kept: KeptModel) -> Non
         assert is_faster(kept) is faster
 
 
+def found_anew(kept: KeptModel, monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
+    """Let it be found with another manifest."""
+    changed = KeptModel(kept.path, {**kept.manifest, **said})
+    monkeypatch.setattr(KeptModels, "find", lambda *_: changed)
+
+
+@pytest.mark.parametrize(("runtime", "runs_with"), [("auto", "eager"), ("openvino", "openvino")])
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_slower_one_is_used_where_it_is_asked_for(
+    plain: bool, runtime: str, runs_with: str, bert: Opened, kept: KeptModel, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    kept.remember_speed(processor().id, Speed(gain=0.5, seconds=100.0))
+    if not plain:  # torch prepares the samples
+        found_anew(kept, monkeypatch, plain=None)
+    found = extract(TEXTS, bert, tmp_path, runtime=runtime)
+    [measured] = {entry["timings"]["forward_as"] for entry in found.info["measured"].values()}
+    assert measured == runs_with
+
+
+def test_openvino_insists_on_taps_that_it_gives_as_torch_does(
+    bert: Opened, kept: KeptModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_anew(kept, monkeypatch, errors={"pooler": 0.0})
+    with pytest.raises(ConfigError, match=r"--runtime openvino cannot be used: it gives other features for"):
+        extract(TEXTS, bert, tmp_path, runtime="openvino")
+
+
 def test_torch_is_started_only_where_it_saves_what_its_start_costs(kept: KeptModel) -> None:
     kept.remember_speed(processor().id, Speed(gain=0.5, seconds=0.01 * usable_cores()))
     n = int(TORCH_STARTS_IN / 0.5 / 0.01)

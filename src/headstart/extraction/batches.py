@@ -344,12 +344,22 @@ class BatchTuner:
         self._tried = {self.budget}
         self._challenger: int | None = None if is_fixed else 2 * self.budget
         self._rates: dict[int, list[float]] = {}
-        self._is_turn = False
+        self._is_turn = self._has_learned = False
+
+    def resume(self, budget: int, is_sure: bool) -> None:
+        """Start where an earlier run ended; ``is_sure``: and try no other."""
+        self.budget, self._tried = budget, {budget}
+        self._challenger = None if is_sure else 2 * budget
 
     @property
     def is_settled(self) -> bool:
         """Whether the budget will stay as it is, unless memory runs out."""
         return self._challenger is None
+
+    @property
+    def found(self) -> int | None:
+        """The budget that this work has shown to be the best one, or the one that memory allows; None: neither."""
+        return self.budget if self.is_settled and self._has_learned else None
 
     def next_budget(self, may_try: bool = True) -> int:
         """The budget of the next batch; ``may_try``: whether there is work enough for another size to pay."""
@@ -374,7 +384,7 @@ class BatchTuner:
 
     def out_of_memory(self, budget: int) -> None:
         """Never use a budget of this size again."""
-        self._challenger = None
+        self._challenger, self._has_learned = None, True
         # Of the budget that failed: several lanes may report one and the same.
         self.budget = min(self.budget, max(budget // 2, 1))
 
@@ -385,6 +395,6 @@ class BatchTuner:
         if median(other) > BETTER * median(own):
             self.budget = challenger
         self._tried.add(challenger)
-        self._rates = {}
+        self._rates, self._has_learned = {}, True
         near = (2 * self.budget, self.budget // 2)
         self._challenger = next((size for size in near if size and size not in self._tried), None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from headstart.errors import BackboneError, SampleError, TransientSampleError
+from headstart.extraction.batch_sizes import batch_sizes_of
 from headstart.extraction.batches import FULL, BatchTuner, Item, Job, ReaderPool, ReadyItems
 from headstart.extraction.inference import BatchRunner, Computed, InferencePool, SampleFailure, lay_out
 from headstart.extraction.runtime import device_of, open_runtime
@@ -88,6 +89,8 @@ class Extractor:
             is_fixed=batch_size is not None,
             n_warm=self.layout.lanes,
         )
+        self._sizes = batch_sizes_of(plan, self._runtime.name, self.layout) if batch_size is None else None
+        self._has_started = False
         self._positions: deque[int] = deque()
         self._n_batches = 0
         self._is_trying = self._has_tried = False
@@ -126,6 +129,8 @@ class Extractor:
         self._readers.close()
         self._lanes.close()
         self._runtime.close()
+        if self._sizes is not None and self.tuner.found is not None:
+            self._sizes.remember(self._ready.mean_cost, self.tuner.found)
 
     def run(self, feed: Feed) -> Iterator[Computed]:
         """Compute positions of the plan's ``todo``, in whatever order is fastest."""
@@ -212,9 +217,18 @@ class Extractor:
         self._ready.add([item for item in job.items if not isinstance(item.prepared, SampleError)])
         if not (self._sorts and self._readers.n_jobs):  # texts: once the whole window is there
             self._ready.sort()
+            self._start_where_others_ended()
         bad = [item for item in job.items if isinstance(item.prepared, SampleError)]
         if bad:
             yield Computed(bad, [], [self._failure(item) for item in bad])
+
+    def _start_where_others_ended(self) -> None:
+        """Begin with the batch size of earlier runs, once it is known how long the samples are."""
+        if self._sizes is None or self._has_started:
+            return
+        self._has_started = True
+        if known := self._sizes.find(self._ready.mean_cost):
+            self.tuner.resume(known.budget, known.is_sure)
 
     def _failure(self, item: Item) -> SampleFailure:
         is_permanent = not isinstance(item.prepared, TransientSampleError)

@@ -49,7 +49,7 @@ def open_model(
     asked = config.runs_with == "openvino"
     if asked and reason:
         raise ConfigError(f"--runtime openvino cannot be used: {reason}; leave it out")
-    if not reason and (found := _converted(opened, taps, plan, kept)):
+    if not reason and (found := _converted(opened, taps, None if asked else int(plan.wants.sum()), kept)):
         progress.say(f"running {opened.spec} with openvino")
         return found, None
     is_new = not reason and kept.find(opened.info) is None
@@ -60,9 +60,13 @@ def open_model(
             progress.say(f"int8 is slower than fp32 on this processor ({processor().name} has no VNNI)")
         return model, None
     n_bytes = sum(part.numel() * part.element_size() for part in model.module.state_dict().values())
-    conversion = Conversion(*opened.source, opened.info, taps, n_bytes, progress, kept)
+    conversion = Conversion(*opened.source, opened.info, taps, n_bytes, progress, kept, is_asked_for=asked)
     if asked and is_new:
         _convert_now(model, opened, kept, progress)
+    if asked and not conversion.is_proved:
+        raise ConfigError(
+            f"--runtime openvino cannot be used: it gives other features for {', '.join(taps)}; leave it out"
+        )
     return model, conversion
 
 
@@ -119,11 +123,16 @@ def _keeps_torch(
 
 
 def _converted(
-    opened: OpenedBackbone, taps: Sequence[str], plan: ExtractionPlan, kept: KeptModels
+    opened: OpenedBackbone, taps: Sequence[str], n_samples: int | None, kept: KeptModels
 ) -> ModelInputs | None:
-    """The converted model with what prepares samples for it without torch; None: there is none."""
+    """The converted model with what prepares samples for it without torch; None: there is none.
+
+    ``n_samples``: views of samples that it must be done with before torch is; None: it may be slower.
+    """
     found = kept.find(opened.info)
-    if found is None or not proves(found, taps) or not is_sooner(found, int(plan.wants.sum())):
+    if found is None or not proves(found, taps):
+        return None
+    if n_samples is not None and not is_sooner(found, n_samples):
         return None
     try:
         return open_converted(found, taps, lay_out("cpu"))

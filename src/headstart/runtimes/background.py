@@ -52,6 +52,7 @@ class Conversion:
     n_bytes: int  # of the weights
     progress: Progress
     kept: KeptModels = field(default_factory=KeptModels)
+    is_asked_for: bool = False  # by the user, slower or not
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,6 +69,12 @@ class Conversion:
     def refusal(self) -> str:
         """Why there is no converted model; empty where it is of no interest."""
         return self.kept.refusal(self.info) or ""
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether there is a converted model that was shown to give the taps as torch does."""
+        found = self.kept.find(self.info)
+        return found is not None and proves(found, self.taps)
 
     def pays(self, seconds_left: float) -> bool:
         """Whether there is work enough left, and memory."""
@@ -88,9 +95,9 @@ class Conversion:
             self._process.stdin.flush()
 
     def ready(self, layout: Layout) -> CompiledRuntime | None:
-        """The converted model where there is one that is the faster one here; None: there is none yet."""
+        """The converted model where it is asked for, or is the faster one here; None: there is none yet."""
         found = self.kept.find(self.info)
-        if found is None or not proves(found, self.taps) or not is_faster(found):
+        if found is None or not proves(found, self.taps) or not (self.is_asked_for or is_faster(found)):
             return None
         try:
             return open_compiled(found, self.taps, layout)
