@@ -370,7 +370,9 @@ def _against(versus: Versus | None, figure: Figure) -> list[str]:
 def _costs(comparison: Comparison) -> Table:
     total = comparison.extract_seconds
     said = "unknown" if total is None else written_seconds(total)
-    title = f"what they cost; extraction of all runs together, counted once: {said}"
+    title = (
+        f"what they cost, start-up and loading aside; extraction of all runs together, counted once: {said}"
+    )
     costs = {run.name: _cost_cells(run.cost) for run in comparison.runs}
     names = next(iter(costs.values()))
     shown = [name for name in names if any(cells[name] != "-" for cells in costs.values())]
