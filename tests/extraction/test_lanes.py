@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headstart.errors import BackboneError
+from headstart.extraction.extractor import Extractor
 from headstart.extraction.inference import MOST_LANES, InferencePool, lay_out
 from headstart.extraction.runtime import TorchRuntime
 
-from .computing import assert_close, compute, open_model, plan, some_texts
+from .computing import Heard, assert_close, compute, open_model, plan, some_texts
 
 CPU = torch.device("cpu")
 TEXTS = some_texts(60)
@@ -27,6 +30,36 @@ def test_all_cores_are_used_and_none_twice(cores: int) -> None:
     assert 1 <= layout.lanes <= MOST_LANES
     alone = lay_out(CPU, is_reentrant=False, cores=cores)
     assert (alone.lanes, alone.threads) == (1, cores)
+
+
+@pytest.mark.parametrize(("is_needed", "most"), [(False, 2), (True, 1)])
+def test_a_lane_waits_while_its_core_is_needed(
+    is_needed: bool, most: int, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work: list[int] = []
+    seen: list[int] = []
+    run = TorchRuntime.run
+
+    def counted(self: TorchRuntime, batch: Any) -> Any:
+        at_work.append(1)
+        seen.append(len(at_work))
+        time.sleep(0.01)
+        try:
+            return run(self, batch)
+        finally:
+            at_work.pop()
+
+    monkeypatch.setattr(TorchRuntime, "needs_a_core", is_needed)
+    monkeypatch.setattr(TorchRuntime, "run", counted)
+    spec = "py:odd_backbones:plain"
+    work = plan(TEXTS, spec, cache_root, "text").work
+    extractor = Extractor(work, open_model(spec), "float32", Heard(), batch_size=4, cores=2)
+    try:
+        done = [item for found in extractor.run(iter([np.arange(len(work.todo))])) for item in found.done]
+    finally:
+        extractor.close()
+    assert len(done) == len(TEXTS)
+    assert max(seen) == most
 
 
 def test_a_lane_has_the_threads_that_it_is_given() -> None:

@@ -97,6 +97,17 @@ def test_it_is_begun_only_where_work_and_memory_are_left(
     assert started == []
 
 
+def test_it_has_a_core_while_it_is_at_work(bert: Opened, child: Any) -> None:
+    started = child(HANGS)
+    runs = runtime(bert, conversion(bert))
+    assert not runs.needs_a_core
+    runs.trial(work(bert))
+    assert runs.needs_a_core
+    started[0].kill()
+    wait_for(started[0])
+    assert not runs.needs_a_core
+
+
 def test_a_process_that_dies_leaves_the_work_to_torch(bert: Opened, child: Any) -> None:
     """Killed, out of memory, a full disk: no model is there in the end."""
     started, said = child(ENDS), Said()

@@ -152,6 +152,10 @@ class Runtime(Protocol):
     def works_in_lanes(self) -> bool:
         """Whether the thread that calls `run` does the work itself, so that its processor time is what it took."""
 
+    @property
+    def needs_a_core(self) -> bool:
+        """Whether what will make it faster is at work beside it, and gets on with a core of its own."""
+
     def lane(self) -> AbstractContextManager[Any]:
         """What a thread is inside while it calls `run`."""
 

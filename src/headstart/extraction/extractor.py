@@ -191,7 +191,7 @@ class Extractor:
     def _hand_out(self, is_over: bool) -> None:
         """Cut batches while lanes want some."""
         nothing_comes = not (self._readers.n_jobs or self._positions)
-        while self._n_batches + len(self._held) < 2 * self.layout.lanes:
+        while self._n_batches + len(self._held) < self._n_at_once:
             budget = self.tuner.next_budget(self._seconds_left > WORTH_TRYING)
             limit = budget
             if is_over and nothing_comes:  # the last batches: as many as there are lanes
@@ -201,6 +201,13 @@ class Extractor:
                 return
             items, cost = found
             self._submit(items, budget, cost)
+
+    @property
+    def _n_at_once(self) -> int:
+        """Batches under way: one for each lane and one that waits for it; a lane less while its core is needed."""
+        if self._runtime.needs_a_core:
+            return max(self.layout.lanes - 1, 1)
+        return 2 * self.layout.lanes
 
     def _next_events(self) -> Iterator[Any]:
         """What happened next, and now and then a look for readers that hang."""

@@ -95,6 +95,11 @@ class TorchRuntime:
             self._conversion, self._untried = None, []
             self.name, self.works_in_lanes = self._compiled.name, False
 
+    @property
+    def needs_a_core(self) -> bool:
+        """Whether a conversion is under way."""
+        return self._conversion is not None and self._conversion.is_under_way
+
     @contextlib.contextmanager
     def lane(self) -> Iterator[None]:
         """A thread with its share of the cores, or with a stream of its own."""

@@ -16,14 +16,12 @@ from headstart.runtimes.kept import KeptModels
 if TYPE_CHECKING:
     from headstart.runtimes.background import ConversionTask
 
-NICENESS = 10  # the work comes first
 PARENT_GONE = 3
 """The exit code where nobody waits for the model any more."""
 
 
 def main() -> None:
     """Convert, keep, and end."""
-    os.nice(NICENESS)
     task: ConversionTask = pickle.load(sys.stdin.buffer)  # noqa: S301  from the parent, through a pipe
     threading.Thread(target=_end_with_parent, name="headstart-parent", daemon=True).start()
     _convert(task)

@@ -59,6 +59,7 @@ class CompiledRuntime:
 
     name = NAME
     works_in_lanes = False
+    needs_a_core = False
 
     def __init__(
         self, compiled: Any, inputs: Sequence[str], outputs: Sequence[str], taps: Sequence[str]
