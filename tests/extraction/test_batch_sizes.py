@@ -63,7 +63,7 @@ def test_a_damaged_file_is_as_good_as_none_and_is_written_anew(content: bytes, s
     sizes.path.write_bytes(content)
     assert sizes.find(50) is None
     sizes.remember(50, 512)
-    assert sizes.find(50).budget == 512  # type: ignore[union-attr]
+    assert sizes.find(50) == BatchSize(512, False)
 
 
 def test_where_nothing_can_be_written_the_run_goes_on(tmp_path: Path) -> None:
@@ -108,9 +108,8 @@ def test_a_run_starts_where_an_earlier_one_of_such_texts_ended(
     cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extractor, "WORTH_TRYING", -1.0)
-    monkeypatch.setattr(
-        batches, "BETTER", math.inf
-    )  # else a busy moment may have it climb until the texts are over
+    # No size wins: else a busy moment may have it climb until the texts are over.
+    monkeypatch.setattr(batches, "BETTER", math.inf)
     resumed: list[tuple[int, bool]] = []
     monkeypatch.setattr(BatchTuner, "resume", lambda _, *known: resumed.append(known))
 

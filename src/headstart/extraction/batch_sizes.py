@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import rfc8785
 
 from headstart.devices import processor
 from headstart.errors import StorageError
@@ -72,10 +73,8 @@ def batch_sizes_of(plan: ExtractionPlan, runs_as: str, layout: Layout) -> BatchS
         device = torch.cuda.get_device_name(layout.device)
     entries = plan.spaces[0].recipe.entries
     model = [entries.get(name) for name in ENTRIES]
-    parts = json.dumps([model, runs_as, device, layout.kind, layout.lanes, layout.threads])
-    return BatchSizes(
-        machine_dir() / "batches" / f"{blake2b(parts.encode(), digest_size=8).hexdigest()}.json"
-    )
+    parts = rfc8785.dumps([model, runs_as, device, layout.kind, layout.lanes, layout.threads])
+    return BatchSizes(machine_dir() / "batches" / f"{blake2b(parts, digest_size=8).hexdigest()}.json")
 
 
 def _budgets(known: Mapping[str, Json], about: str) -> list[int]:

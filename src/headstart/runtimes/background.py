@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.backbones import BackboneOptions
     from headstart.contracts import Progress
     from headstart.runtimes.compiled import Layout
+    from headstart.runtimes.kept import KeptModel
     from headstart.types import BackboneInfo
 
 WORTH = 60.0
@@ -73,8 +74,7 @@ class Conversion:
     @property
     def is_proved(self) -> bool:
         """Whether there is a converted model that was shown to give the taps as torch does."""
-        found = self.kept.find(self.info)
-        return found is not None and proves(found, self.taps)
+        return self._proved() is not None
 
     def pays(self, seconds_left: float) -> bool:
         """Whether there is work enough left, and memory."""
@@ -96,8 +96,8 @@ class Conversion:
 
     def ready(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model where it is asked for, or is the faster one here; None: there is none yet."""
-        found = self.kept.find(self.info)
-        if found is None or not proves(found, self.taps) or not (self.is_asked_for or is_faster(found)):
+        found = self._proved()
+        if found is None or not (self.is_asked_for or is_faster(found)):
             return None
         try:
             return open_compiled(found, self.taps, layout)
@@ -107,10 +107,8 @@ class Conversion:
 
     def open(self, layout: Layout) -> CompiledRuntime | None:
         """The converted model for the taps; None: there is none that gives them."""
-        found = self.kept.find(self.info)
-        if found is None or not proves(found, self.taps):
-            return None
-        return open_compiled(found, self.taps, layout)
+        found = self._proved()
+        return None if found is None else open_compiled(found, self.taps, layout)
 
     def refuse(self, reason: str) -> None:
         """Never use the converted model."""
@@ -120,6 +118,10 @@ class Conversion:
         """Keep how fast it is here."""
         if found := self.kept.find(self.info):
             found.remember_speed(processor().id, speed)
+
+    def _proved(self) -> KeptModel | None:
+        found = self.kept.find(self.info)
+        return found if found is not None and proves(found, self.taps) else None
 
     def stop(self) -> None:
         """End the process: the command does not wait for it."""
