@@ -74,7 +74,7 @@ SHORT = Form(
 )  # fmt: skip
 
 MEDIUM = Form(
-    "medium", rounds=3, trials=1, whole_rounds=1, n_short=600, n_long=400, n_fifty=600, n_photos=1000,
+    "medium", rounds=3, trials=1, whole_rounds=1, n_short=1500, n_long=600, n_fifty=1000, n_photos=1000,
     n_small=1000, n_taps=1000, n_forward=128, n_whole_texts=(), n_whole_photos=(1000, 10_000), n_gpu=20_000,
     text_batches=(16, 32), peer_batches=(16, 32, 64), image_batches=(4, 8), compiled_images=(16,), compiled_texts=False,
 )  # fmt: skip

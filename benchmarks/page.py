@@ -39,9 +39,10 @@ ABOUT = {
     "texts": """From a table of texts to a committed set, for headstart: the cache is empty, the machine knows the
 backbone and has it converted. From texts in memory to an array, for the others. Loading the model is counted for none.
 The model is all-MiniLM-L6-v2 in fp32, but where OpenVINO chooses for itself (bf16 where the processor has it). The loop
-that pads cuts texts at 128 tokens, all others at 256: it leaves out the ends of long texts. A batch
-size that is called best was found by trying powers of two beforehand. The ceilings' token tensors are in memory, sorted
-by length; torch runs one batch over all cores, OpenVINO shares its batches out as it likes.""",
+that pads cuts texts at 128 tokens, all others at 256: it leaves out the ends of long texts; it and the
+pipeline embed every fourth text. A batch size that is called best was found by trying powers of two beforehand. The
+ceilings' token tensors are in memory, sorted by length; torch runs one batch over all cores, OpenVINO shares its
+batches out as it likes.""",
     "images": """From image files to a committed set, for headstart: the cache is empty, the machine knows the backbone
 and has it converted. From image files to an array, for the plain timm loop: `ImageFolder`, a `DataLoader` with a worker
 for each core. Loading the model is counted for none. The model is EfficientNet-Lite0 in fp32.""",
