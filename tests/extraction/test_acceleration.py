@@ -58,7 +58,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture
 def always_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials begin at once, and what is right is kept however slow it is."""
-    monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
+    monkeypatch.setattr(extractor, "MEASURE_AFTER", 1e-9)
     monkeypatch.setattr(runtime, "ASSUMED_GAIN", 1e9)
     monkeypatch.setattr(runtime, "GAIN", 0.0)
 

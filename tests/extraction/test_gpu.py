@@ -50,7 +50,7 @@ def test_texts_that_are_compiled_are_right(tmp_path: Path, monkeypatch: pytest.M
     from headstart.extraction import extractor, runtime
 
     eager = features(tmp_path / "eager", device="cuda", precision="fp32")
-    monkeypatch.setattr(extractor, "MEASURE_AFTER", 0.0)
+    monkeypatch.setattr(extractor, "MEASURE_AFTER", 1e-9)
     monkeypatch.setattr(runtime, "ASSUMED_GAIN", 1e9)
     monkeypatch.setattr(runtime, "GAIN", 0.0)
     found = features(tmp_path / "compiled", device="cuda", precision="fp32", batch_size=32)

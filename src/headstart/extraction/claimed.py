@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from headstart.extraction.writer import ShardWriter
     from headstart.runtimes.background import Conversion
 
-SECONDS_A_CLAIM = 5.0
+SECONDS_A_CLAIM = 5.0  # of work; who joins finds the rest
+SECONDS_ALONE = 20.0  # with nobody else at work: texts that are claimed together pad less, sorted by length
+FIRST_ROWS, FIRST_PART = 64, 8  # before the rate is known: so many, or one part in so many of what is there
 POLL = 0.5  # seconds between looks at what other writers have committed
 SAY_EVERY = 10.0  # seconds between two words about whom we wait for
 GIVE_UP_AFTER = 16  # samples without one finite feature, and nothing held yet
@@ -112,9 +114,10 @@ class ClaimedExtraction:
         """What to compute next, unit by unit, as it is claimed."""
         began = time.monotonic()
         while len(outstanding := self._outstanding()):
-            rate = self._n_finished / max(time.monotonic() - began, 1e-6)
             waiting = self._plan.units[outstanding]
-            if units := _claim(waiting, boards, rows_wanted=int(rate * SECONDS_A_CLAIM)):
+            n_done, elapsed = self._n_finished, time.monotonic() - began
+            has_company = n_done > 0 and any(board.has_company() for board in boards)
+            if units := _claim(waiting, boards, rows_to_claim(len(waiting), n_done, elapsed, has_company)):
                 chosen = outstanding[np.isin(waiting, units)]
                 # Listed again after claiming: whoever had a unit before may have committed it since.
                 chosen = chosen[~self._held(chosen)]
@@ -220,6 +223,24 @@ class ClaimedExtraction:
                 f"the backbone gives NaN or infinity for all of the first {self._n_not_finite} samples; "
                 "nothing was stored: try --precision fp32, and check its weights"
             )
+
+
+def rows_to_claim(n_waiting: int, n_done: int, elapsed: float, has_company: bool) -> int:
+    """How many rows to claim together.
+
+    ``n_waiting``: rows that nobody has finished or begun here; ``n_done``: rows that this process has finished, in
+    ``elapsed`` seconds; ``has_company``: whether another process is at work.
+
+    Examples
+    --------
+    >>> rows_to_claim(1_500, 0, 0.0, has_company=False), rows_to_claim(80, 0, 0.0, has_company=False)
+    (64, 10)
+    >>> rows_to_claim(1_400, 100, 2.0, has_company=False), rows_to_claim(1_400, 100, 2.0, has_company=True)
+    (1000, 250)
+    """
+    if not n_done:
+        return min(FIRST_ROWS, n_waiting // FIRST_PART)
+    return int(n_done / max(elapsed, 1e-6) * (SECONDS_A_CLAIM if has_company else SECONDS_ALONE))
 
 
 def _claim(waiting: NDArray[np.uint8], boards: Sequence[Claims], rows_wanted: int) -> list[int]:

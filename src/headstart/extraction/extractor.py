@@ -192,7 +192,7 @@ class Extractor:
         """Cut batches while lanes want some."""
         nothing_comes = not (self._readers.n_jobs or self._positions)
         while self._n_batches + len(self._held) < self._n_at_once:
-            budget = self.tuner.next_budget(self._seconds_left > WORTH_TRYING)
+            budget = self.tuner.next_budget(self._may_try_sizes)
             limit = budget
             if is_over and nothing_comes:  # the last batches: as many as there are lanes
                 limit = min(budget, max(-(-self._ready.cost // self.layout.lanes), 1))
@@ -201,6 +201,12 @@ class Extractor:
                 return
             items, cost = found
             self._submit(items, budget, cost)
+
+    @property
+    def _may_try_sizes(self) -> bool:
+        """Whether work enough is left for another batch size to pay: more of it, the less was seen of the rate."""
+        seen = min((time.monotonic() - self._began) / MEASURE_AFTER, 1.0)
+        return self._seconds_left * seen > WORTH_TRYING
 
     @property
     def _n_at_once(self) -> int:
