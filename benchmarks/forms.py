@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data import Data
+from benchmarks.results import Table
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Bench:
         For whoever waits.
     peers : Path, optional
         The interpreter of an environment with ``sentence-transformers[openvino,onnx]``.
+    chosen : frozenset of str
+        The tables of a part that are measured; empty: all of them.
     """
 
     form: Form
@@ -101,3 +104,8 @@ class Bench:
     scratch: Path
     say: Callable[[str], None]
     peers: Path | None = None
+    chosen: frozenset[str] = frozenset()
+
+    def only_chosen(self, tables: Mapping[str, Callable[[], Table]]) -> dict[str, Table]:
+        """Measure the tables that are wanted."""
+        return {name: table() for name, table in tables.items() if not self.chosen or name in self.chosen}

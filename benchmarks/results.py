@@ -74,6 +74,10 @@ class Section:
     facts: dict[str, Fact] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
 
+    def fits(self, other: Section) -> bool:
+        """Whether tables of both may stand side by side: one kind of machine, versions, day and form."""
+        return (self.machine, self.form) == (other.machine, other.form)
+
 
 Results = dict[str, Section]
 

@@ -3,7 +3,8 @@
     python -m benchmarks.run [--short | --medium] [--rounds N] [--data DIR] [--only texts,images,…]
                              [--whole-rounds N] [--peers PYTHON] [--results FILE] [--page FILE]
 
-``--only`` measures some parts; the page keeps the others as they were measured before. Figures are kept in
+``--only`` measures some parts, or some tables of one (``texts.short``); the page keeps the others as they were measured
+before. Figures are kept in
 ``benchmarks/results/``, a file for each kind of processor, those of the short form below ``build/``.
 """
 
@@ -37,6 +38,8 @@ from benchmarks.forms import LONG, MEDIUM, SHORT, Bench
 from benchmarks.machine import describe_machine
 from benchmarks.results import Section, load, save
 
+TABLES = {"texts": texts.TABLES, "runtimes": runtimes.TABLES}
+"""Of the parts whose tables can be measured one by one."""
 SHORT_RESULTS = REPOSITORY / "build" / "benchmarks-short.json"
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "texts": lambda bench: {"tables": texts.measure(bench)},
@@ -59,10 +62,17 @@ def main(words: list[str]) -> None:
     results = load(asked.results)
     with tempfile.TemporaryDirectory(prefix="headstart-benchmarks-") as folder:
         bench = replace(prepare(Path(folder), asked.form, asked.data), peers=asked.peers)
-        for name in asked.only:
+        for name, chosen in asked.only.items():
             start = time.perf_counter()
-            measured = PARTS[name](bench)
-            results[name] = Section(describe_machine(), bench.form.said, **measured)
+            kept, section = results.get(name), Section(describe_machine(), bench.form.said)
+            if chosen and kept is not None and not kept.fits(section):
+                sys.exit(
+                    f"{name} was measured elsewhere, on another day or otherwise: measure all of its tables"
+                )
+            measured = PARTS[name](replace(bench, chosen=chosen))
+            if chosen and kept is not None:
+                measured["tables"] = kept.tables | measured["tables"]
+            results[name] = replace(section, **measured)
             save(asked.results, results)
             bench.say(f"{name}: measured in {time.perf_counter() - start:.0f} s")
     shown = [results] if asked.results != page.results_of(_processor()) else page.kept()
@@ -109,7 +119,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=Path(given) if given else None, help="banking77/, clothing/"
     )
-    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "--only", type=_parts, default=dict.fromkeys(PARTS, frozenset()), help=f"of {', '.join(PARTS)}"
+    )
     parser.add_argument(
         "--peers", type=Path, help="python of an environment with sentence-transformers[openvino,onnx]"
     )
@@ -130,12 +142,18 @@ def _processor() -> str:
     return describe_machine()["processor"]
 
 
-def _parts(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"there is no part {unknown[0]!r}; choose from: {', '.join(PARTS)}")
-    return names
+def _parts(text: str) -> dict[str, frozenset[str]]:
+    """Parts, each with its tables that are asked for: none is all of them."""
+    parts: dict[str, frozenset[str]] = {}
+    for word in text.split(","):
+        name, _, table = word.partition(".")
+        if name not in PARTS:
+            raise argparse.ArgumentTypeError(f"there is no part {name!r}; choose from: {', '.join(PARTS)}")
+        if table and table not in TABLES.get(name, ()):
+            offered = ", ".join(TABLES.get(name, ())) or "it is measured as a whole"
+            raise argparse.ArgumentTypeError(f"{name} has no table {table!r} to choose; {offered}")
+        parts[name] = parts.get(name, frozenset()) | ({table} if table else set())
+    return parts
 
 
 if __name__ == "__main__":

@@ -14,58 +14,59 @@ from pathlib import Path
 import headstart as hs
 from benchmarks import images, text_peers, texts
 from benchmarks.commands import Commands
-from benchmarks.data import write_csv
+from benchmarks.data import Corpus, write_csv
 from benchmarks.forms import Bench
 from benchmarks.ours import FreshCache
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, Turn, stopwatch, take_turns
 from benchmarks.runs import command
 
+TABLES = ("texts", "photos", "one", "networks")
 N_TEXTS = {"long": 1500, "medium": 1500}
 N_PHOTOS = {"long": 1000, "medium": 1000}
 NETWORKS = ("resnet50", "vit_small_patch16_224", "convnext_tiny")
 """Of timm, with weights that are drawn: how fast they run does not depend on them."""
-N_NETWORK = {"long": 256, "medium": 96}
+N_NETWORK = {"long": 256, "medium": 160}
 IMPORT = "from transformers import BertModel"
 """What an import of transformers comes to where a model is used: `import transformers` alone loads nothing."""
 
 
 def measure(bench: Bench) -> dict[str, Table]:
-    """Tables of texts, of photos, and of one new text."""
+    """Tables of texts, of photos, of one new text, and of other networks."""
     machine = Machine(bench.scratch / "prepared machine")
-    for backbone in (texts.BACKBONE, images.BACKBONE):
-        bench.say(f"  preparing {backbone}")
-        machine.run("backbones", "prepare", backbone)
-    commands = Commands(bench.scratch)
-    corpus = bench.data.texts_of_fifty(N_TEXTS.get(bench.form.name, 24))
-    path = write_csv(bench.scratch / "texts.csv", corpus.texts)
-    script = ("script: sentence-transformers `encode`", ("text_peers", "sentence-transformers", path))
+    return bench.only_chosen(
+        {
+            "texts": lambda: _whole_texts(bench, machine),
+            "photos": lambda: _whole_photos(bench, machine),
+            "one": lambda: _one_text(bench, machine),
+            "networks": lambda: _networks(bench),
+        }
+    )
+
+
+def _whole_texts(bench: Bench, machine: Machine) -> Table:
+    corpus, path = _texts(bench)
     embed = text_peers.sentence_transformers(text_peers.minilm_folder())
     encode = Contestant(
         "its `encode` alone, without imports and loading",
         stopwatch(lambda: embed(text_peers.texts_of(path))),
         len(corpus.texts),
     )
+    peer = ("script: sentence-transformers `encode`", ("text_peers", "sentence-transformers", path))
+    return _extractions(
+        bench, machine, corpus.said, path, texts.BACKBONE, len(corpus.texts), peer, encode=encode
+    )
+
+
+def _whole_photos(bench: Bench, machine: Machine) -> Table:
     photos = bench.data.photos(N_PHOTOS.get(bench.form.name, 48))
-    loop = ("script: plain timm loop, batches of 64", ("image_peers", photos.folder))
-    return {
-        "texts": _extractions(
-            bench,
-            machine,
-            commands,
-            corpus.said,
-            path,
-            texts.BACKBONE,
-            len(corpus.texts),
-            script,
-            encode=encode,
-        ),
-        "photos": _extractions(
-            bench, machine, commands, photos.said, photos.folder, images.BACKBONE, len(photos.paths), loop
-        ),
-        "one": _one_text(bench, machine, path),
-        "networks": _networks(bench),
-    }
+    peer = ("script: plain timm loop, batches of 64", ("image_peers", photos.folder))
+    return _extractions(bench, machine, photos.said, photos.folder, images.BACKBONE, len(photos.paths), peer)
+
+
+def _texts(bench: Bench) -> tuple[Corpus, Path]:
+    corpus = bench.data.texts_of_fifty(N_TEXTS.get(bench.form.name, 24))
+    return corpus, write_csv(bench.scratch / "texts.csv", corpus.texts)
 
 
 class Machine:
@@ -78,6 +79,10 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def prepare(self, backbone: str) -> None:
+        """Let it have a backbone converted."""
+        self.run("backbones", "prepare", backbone)
 
     def run(self, *words: str, cache: Path | None = None) -> None:
         """Run it; without a cache in one that holds nothing."""
@@ -98,7 +103,6 @@ class Machine:
 def _extractions(
     bench: Bench,
     machine: Machine,
-    commands: Commands,
     said: str,
     data: Path,
     backbone: str,
@@ -107,6 +111,8 @@ def _extractions(
     **more: Contestant,
 ) -> Table:
     bench.say(f"Two runtimes: {said}")
+    machine.prepare(backbone)
+    commands = Commands(bench.scratch)
 
     def turn(runtime: str) -> Turn:
         return stopwatch(
@@ -127,8 +133,10 @@ def _extractions(
     )
 
 
-def _one_text(bench: Bench, machine: Machine, path: Path) -> Table:
+def _one_text(bench: Bench, machine: Machine) -> Table:
     bench.say("Two runtimes: one new text")
+    machine.prepare(texts.BACKBONE)
+    _, path = _texts(bench)
     cache, run = bench.scratch / "cache of a run", bench.scratch / "run of a runtime"
     labelled = bench.scratch / "labelled.csv"
     lines = path.read_text("utf-8").splitlines()[1:41]

@@ -20,6 +20,7 @@ from benchmarks.ours import FreshCache
 from benchmarks.results import Table
 from benchmarks.rounds import Contestant, best_of, stopwatch, take_turns
 
+TABLES = ("short", "long", "fifty")
 BACKBONE = "bundled:all-minilm-l6-v2"
 TAP = "final.mean.l2"
 WARM = 8  # texts that each peer sees before its first turn
@@ -30,11 +31,13 @@ def measure(bench: Bench) -> dict[str, Table]:
     """Tables of short texts, of docstrings, and of texts of about fifty tokens."""
     peers = TextPeers(bench)
     form, data = bench.form, bench.data
-    return {
-        "short": peers.table("Short texts", data.short_texts(form.n_short)),
-        "long": peers.table("Long texts of mixed length", data.long_texts(form.n_long)),
-        "fifty": peers.table("Texts of about 50 tokens", data.texts_of_fifty(form.n_fifty)),
-    }
+    return bench.only_chosen(
+        {
+            "short": lambda: peers.table("Short texts", data.short_texts(form.n_short)),
+            "long": lambda: peers.table("Long texts of mixed length", data.long_texts(form.n_long)),
+            "fifty": lambda: peers.table("Texts of about 50 tokens", data.texts_of_fifty(form.n_fifty)),
+        }
+    )
 
 
 class TextPeers:

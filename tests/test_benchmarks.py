@@ -286,6 +286,43 @@ def test_every_part_runs_to_its_end(name: str, bench: Bench) -> None:
     assert page.TITLES[name] in page.render({name: section})
 
 
+def test_tables_of_a_part_can_be_measured_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(bench: Bench) -> dict[str, Any]:
+        made = {name: (lambda name=name: a_table(f"{name} anew")) for name in run.TABLES["texts"]}
+        return {"tables": bench.only_chosen(made)}
+
+    monkeypatch.setitem(run.PARTS, "texts", measure)
+    monkeypatch.setattr(
+        page, "render", lambda *shown: ""
+    )  # these tables lack the rows that promises are about
+    monkeypatch.setattr(
+        run, "prepare", lambda folder, form, data: Bench(form, data, folder, lambda line: None)
+    )
+    kept, written = tmp_path / "results.json", tmp_path / "page.md"
+    words = ["--short", "--results", str(kept), "--page", str(written)]
+    run.main([*words, "--only", "texts"])
+    before = load(kept)
+    before["texts"].tables["long"] = a_table("as it was")
+    save(kept, before)
+    run.main([*words, "--only", "texts.short,texts.fifty"])
+    assert {name: table.title for name, table in load(kept)["texts"].tables.items()} == {
+        "short": "short anew", "long": "as it was", "fifty": "fifty anew",
+    }  # fmt: skip
+    before["texts"].machine["date"] = "2001-01-01"
+    save(kept, before)
+    with pytest.raises(SystemExit, match="another day"):
+        run.main([*words, "--only", "texts.short"])
+    with pytest.raises(SystemExit):
+        run.main([*words, "--only", "texts.none"])
+    assert load(kept) == before
+
+
+def a_table(title: str) -> Table:
+    return Table(title, "", {"ours": Timing("ours", 1, (1.0,))})
+
+
 def of_each_command(seconds: float, megabytes: float) -> dict[str, scale.Figures]:
     figures = {
         "seconds": 99.0,
