@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -91,7 +90,7 @@ class Extractor:
         )
         self._sizes = batch_sizes_of(plan, self._runtime.name, self.layout) if batch_size is None else None
         self._has_started = False
-        self._positions: deque[int] = deque()
+        self._positions: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._n_batches = 0
         self._is_trying = self._has_tried = False
         self._held: list[Computed] = []
@@ -154,19 +153,19 @@ class Extractor:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._readers.n_jobs or self._n_batches or len(self._ready) or self._positions)
+        return bool(self._readers.n_jobs or self._n_batches or len(self._ready) or len(self._positions))
 
     def _read_ahead(self, feed: Feed) -> FeedState:
         """Start reading what the lanes will need next."""
         while self._wants_more():
-            if not self._positions:
+            if not len(self._positions):
                 try:
                     chunk = next(feed)
                 except StopIteration:
                     return "over"
                 if chunk is None:
                     return "dry"
-                self._positions.extend(chunk.tolist())
+                self._positions = chunk
             self._start_reading()
         return "flows"
 
@@ -181,16 +180,14 @@ class Extractor:
         return ahead < IMAGES_AHEAD * self.layout.lanes * self.tuner.budget + self.layout.cores
 
     def _start_reading(self) -> None:
-        if not self._sorts:
-            self._readers.submit([self._positions.popleft()])
-            return
-        window = [self._positions.popleft() for _ in range(min(self._n_ahead, len(self._positions)))]
+        n = self._n_ahead if self._sorts else 1
+        window, self._positions = self._positions[:n].tolist(), self._positions[n:]
         for start in range(0, len(window), TEXTS_A_JOB):
             self._readers.submit(window[start : start + TEXTS_A_JOB])
 
     def _hand_out(self, is_over: bool) -> None:
         """Cut batches while lanes want some."""
-        nothing_comes = not (self._readers.n_jobs or self._positions)
+        nothing_comes = not (self._readers.n_jobs or len(self._positions))
         while self._n_batches + len(self._held) < self._n_at_once:
             budget = self.tuner.next_budget(self._may_try_sizes)
             limit = budget
