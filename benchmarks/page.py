@@ -57,7 +57,9 @@ not counted. "The model alone" is OpenVINO's own queue over batches of 16 texts 
 the command from its start to its exit, less the seconds of its fit that its report says.""",
     "runtimes": """Whole commands from start to exit, with imports. "Converted before": `backbones prepare` ran once
 on the machine, whose memos are kept; the cache is empty each time, but for the one text, whose cache holds what the
-head was fitted on. The very first run knows nothing of the model. Peers are the plain scripts of `benchmarks/`.""",
+head was fitted on. The very first run knows nothing of the model. Peers are the plain scripts of `benchmarks/`.
+Networks that are nearly all large matrix products (ViT, ConvNeXt) gain little: where cores are slow, torch in lanes
+comes to eight or nine tenths of what bare matrix products reach on them, and a runtime can only gain the rest.""",
     "agreement": """The largest difference between two ways to compute a feature, over all samples, as a share of the
 largest value of the vector.""",
     "reading": """The set as it is stored, read by headstart and by others, from the page cache. headstart's rows are

@@ -251,7 +251,7 @@ def _runtimes(results: Results) -> list[Promise]:
         ),
         Promise(11, "converted, whole command: × the same by torch", 1.6, True, _one("photos", photos, "torch")),
         Promise(11, "converted, whole command: × the plain timm loop", 3.5, True, _one("photos", photos, "peer")),
-        Promise(11, "other networks, converted: × torch", 1.1, True, gains),
+        Promise(11, "other networks, converted: × torch", 1.0, True, gains),
         Promise(
             11, "`predict` of a new text less half a second: × the import of a model", 0.35, False,
             {"one text": new} if one else {},
