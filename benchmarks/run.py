@@ -4,8 +4,8 @@
                              [--whole-rounds N] [--peers PYTHON] [--results FILE] [--page FILE]
 
 ``--only`` measures some parts, or some tables of one (``texts.short``); the page keeps the others as they were measured
-before. Figures are kept in
-``benchmarks/results/``, a file for each kind of processor, those of the short form below ``build/``.
+before. Figures are kept in ``benchmarks/results/``, a file for each kind of processor, those of the short form below
+``build/``.
 """
 
 from __future__ import annotations
@@ -59,19 +59,17 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 def main(words: list[str]) -> None:
     """Measure the parts that are asked for."""
     asked = _arguments(words)
-    results = load(asked.results)
+    results, section = load(asked.results), Section(describe_machine(), asked.form.said)
+    for name, chosen in asked.only.items():
+        if chosen and name in results and not results[name].fits(section):
+            sys.exit(f"{name} was measured elsewhere, on another day or otherwise: measure all of its tables")
     with tempfile.TemporaryDirectory(prefix="headstart-benchmarks-") as folder:
         bench = replace(prepare(Path(folder), asked.form, asked.data), peers=asked.peers)
         for name, chosen in asked.only.items():
             start = time.perf_counter()
-            kept, section = results.get(name), Section(describe_machine(), bench.form.said)
-            if chosen and kept is not None and not kept.fits(section):
-                sys.exit(
-                    f"{name} was measured elsewhere, on another day or otherwise: measure all of its tables"
-                )
             measured = PARTS[name](replace(bench, chosen=chosen))
-            if chosen and kept is not None:
-                measured["tables"] = kept.tables | measured["tables"]
+            if chosen and name in results:
+                measured["tables"] = results[name].tables | measured["tables"]
             results[name] = replace(section, **measured)
             save(asked.results, results)
             bench.say(f"{name}: measured in {time.perf_counter() - start:.0f} s")
@@ -152,7 +150,8 @@ def _parts(text: str) -> dict[str, frozenset[str]]:
         if table and table not in TABLES.get(name, ()):
             offered = ", ".join(TABLES.get(name, ())) or "it is measured as a whole"
             raise argparse.ArgumentTypeError(f"{name} has no table {table!r} to choose; {offered}")
-        parts[name] = parts.get(name, frozenset()) | ({table} if table else set())
+        is_whole = not (table and parts.get(name, {table}))
+        parts[name] = frozenset() if is_whole else parts.get(name, frozenset()) | {table}
     return parts
 
 

@@ -294,9 +294,8 @@ def test_tables_of_a_part_can_be_measured_by_themselves(
         return {"tables": bench.only_chosen(made)}
 
     monkeypatch.setitem(run.PARTS, "texts", measure)
-    monkeypatch.setattr(
-        page, "render", lambda *shown: ""
-    )  # these tables lack the rows that promises are about
+    # These tables lack the rows that promises are about.
+    monkeypatch.setattr(page, "render", lambda *shown: "")
     monkeypatch.setattr(
         run, "prepare", lambda folder, form, data: Bench(form, data, folder, lambda line: None)
     )
